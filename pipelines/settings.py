@@ -1,0 +1,106 @@
+"""Every path and knob of the application, in one frozen object read from the environment.
+
+No other module reads an environment variable. dbt receives what it needs through `Settings.environment()`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
+BUILT_IN_SCHEME = "builtin_2026"
+DEMO_PSEUDONYM_KEY = b"demonstration city: a published key protects nobody"
+
+
+class SettingsError(Exception):
+    """A setting is missing or cannot be used; the message names the variable and the remedy."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where state lives and how a run behaves.
+
+    `home` holds everything the application writes. `pseudonym_key` is the HMAC key of every hashed identifier:
+    it must stay the same over the years, or a patient's stays cannot be linked any more.
+    """
+
+    home: Path
+    deliveries: Path
+    pseudonym_key: bytes | None = field(default=None, repr=False)
+    workers: int = 2
+    first_month: str = "2018-01"
+    last_month: str = "2020-12"
+    judged_scheme: str = BUILT_IN_SCHEME
+    reference_period: str = "2018"
+    data_label: str = ""
+
+    @classmethod
+    def from_environment(cls, home: Path | None = None, deliveries: Path | None = None) -> Settings:
+        """Build the settings from `DRGQ_*` variables; arguments given on the command line win.
+
+        Raises SettingsError where a variable has a value that cannot be used.
+        """
+        env = os.environ
+        home = Path(home or env.get("DRGQ_HOME") or PROJECT_ROOT / "var").resolve()
+        deliveries = Path(deliveries or env.get("DRGQ_DELIVERIES") or home / "deliveries").resolve()
+        key = env.get("DRGQ_PSEUDONYM_KEY", "").encode()
+        if key and len(key) < 16:
+            raise SettingsError("DRGQ_PSEUDONYM_KEY is shorter than 16 bytes: give a longer random key")
+        label = ""
+        if (deliveries / ".demonstration").exists() or (deliveries.parent / "answer_key").is_dir():
+            label = "演示数据(虚构),不可用于考核"
+            key = key or DEMO_PSEUDONYM_KEY
+        return cls(
+            home=home,
+            deliveries=deliveries,
+            pseudonym_key=key or None,
+            workers=int(env.get("DRGQ_WORKERS") or min(os.cpu_count() or 1, 8)),
+            first_month=env.get("DRGQ_FIRST_MONTH", "2018-01"),
+            last_month=env.get("DRGQ_LAST_MONTH", "2020-12"),
+            judged_scheme=env.get("DRGQ_SCHEME", BUILT_IN_SCHEME),
+            reference_period=env.get("DRGQ_REFERENCE_PERIOD", "2018"),
+            data_label=env.get("DRGQ_DATA_LABEL", label),
+        )
+
+    @property
+    def lake(self) -> Path:
+        """Accepted rows, rejects and findings as Parquet."""
+        return self.home / "lake"
+
+    @property
+    def register(self) -> Path:
+        """Which delivery arrived when."""
+        return self.home / "register"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file that only dbt writes."""
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def releases(self) -> Path:
+        """Finished releases; `current` points at the last one."""
+        return self.home / "releases"
+
+    @property
+    def reference_sets(self) -> Path:
+        """Frozen relative weights and benchmarks, one Parquet file per set."""
+        return self.home / "reference_sets"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Runs, events and schedules of Dagster."""
+        return self.home / "dagster"
+
+    def environment(self) -> dict[str, str]:
+        """The variables that dbt and Dagster processes started by the application need."""
+        return {
+            "DRGQ_HOME": str(self.home),
+            "DRGQ_DELIVERIES": str(self.deliveries),
+            "DAGSTER_HOME": str(self.dagster_home),
+            "DBT_PROFILES_DIR": str(DBT_PROJECT_DIR),
+            "DO_NOT_TRACK": "1",
+        }
