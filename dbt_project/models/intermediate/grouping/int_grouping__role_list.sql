@@ -1,0 +1,18 @@
+-- One row is a code list in a role, as some rule of the scheme asks for it: the key on which cases and rules meet.
+with
+
+condition as (
+    select distinct scheme_code, code_role, code_list_id, minimum_categories
+    from {{ ref('stg_scheme__rule_code_condition') }}
+)
+
+select
+    row_number() over (order by scheme_code, code_role, code_list_id, minimum_categories) as role_list_id,
+    scheme_code,
+    code_role,
+    code_list_id,
+    minimum_categories,
+    case when code_role like '%_DIAGNOSIS' then 'DIAGNOSIS' else 'PROCEDURE' end as code_type,
+    code_role not like 'OTHER_%' as takes_principal,
+    code_role not like 'PRINCIPAL_%' as takes_other
+from condition

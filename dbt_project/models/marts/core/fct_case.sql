@@ -1,0 +1,143 @@
+with
+
+sheet as (
+    select * from {{ ref('stg_front_sheet__sheet') }}
+),
+
+institution as (
+    select * from {{ ref('dim_institution') }}
+),
+
+judged_scheme as (
+    select scheme_code from {{ ref('stg_scheme__scheme') }} where is_judged
+),
+
+result as (
+    select result.*
+    from {{ ref('int_grouping__result') }} as result
+    inner join judged_scheme on result.scheme_code = judged_scheme.scheme_code
+),
+
+reference_set as (
+    select reference_set.*
+    from {{ ref('stg_reference__set') }} as reference_set
+    inner join judged_scheme on reference_set.scheme_code = judged_scheme.scheme_code
+),
+
+diagnosis as (
+    select * from {{ ref('int_front_sheet__diagnosis_summary') }}
+),
+
+procedure_summary as (
+    select * from {{ ref('int_front_sheet__procedure_summary') }}
+),
+
+operation as (
+    select * from {{ ref('int_front_sheet__operation') }}
+),
+
+fee_class as (
+    select * from {{ ref('int_front_sheet__fee_class') }}
+),
+
+joined as (
+    select
+        sheet.*,
+        institution.county_code,
+        judged_scheme.scheme_code,
+        coalesce(result.grouping_status, 'excluded') as grouping_status,
+        case
+            when result.grouping_status is not null then result.reason
+            when sheet.length_of_stay > {{ var('longest_grouped_stay_days') }} then 'stay_too_long'
+            else 'fee_too_low'
+        end as ungrouped_reason,
+        result.mdc_code,
+        result.adrg_code,
+        result.drg_code,
+        reference_set.relative_weight,
+        reference_set.weight_level,
+        reference_set.expected_cost_yuan,
+        reference_set.expected_stay_days,
+        reference_set.risk_grade,
+        diagnosis.principal_diagnosis_code,
+        diagnosis.diagnosis_count,
+        procedure_summary.principal_procedure_code,
+        procedure_summary.procedure_count,
+        operation.operation_count,
+        operation.operation_level_2plus_count,
+        operation.operation_level_34_count,
+        operation.highest_operation_level,
+        fee_class.service_fee_yuan,
+        fee_class.examination_fee_yuan,
+        fee_class.drug_fee_yuan,
+        fee_class.blood_product_fee_yuan,
+        fee_class.consumable_fee_yuan,
+        fee_class.other_fee_yuan as unclassified_fee_yuan
+    from sheet
+    inner join institution
+        on sheet.institution_code = institution.institution_code
+        and sheet.discharge_date between institution.valid_from and institution.valid_to
+    cross join judged_scheme
+    left join result on sheet.case_id = result.case_id
+    left join reference_set on result.grouping_status = 'grouped' and result.drg_code = reference_set.drg_code
+    left join diagnosis on sheet.case_id = diagnosis.case_id
+    left join procedure_summary on sheet.case_id = procedure_summary.case_id
+    left join operation on sheet.case_id = operation.case_id
+    left join fee_class on sheet.case_id = fee_class.case_id
+)
+
+select
+    case_id,
+    institution_code,
+    county_code,
+    department_code,
+    admission_date,
+    discharge_date,
+    {{ period_columns('discharge_date') }},
+    scheme_code,
+    grouping_status,
+    ungrouped_reason,
+    mdc_code,
+    adrg_code,
+    drg_code,
+    relative_weight,
+    weight_level,
+    risk_grade,
+    expected_cost_yuan,
+    expected_stay_days,
+    cast(cast(total_fee_yuan as double) / nullif(expected_cost_yuan, 0) as decimal(18, 8)) as cost_ratio,
+    cast(cast(length_of_stay as double) / nullif(expected_stay_days, 0) as decimal(18, 8)) as stay_ratio,
+    sex_code,
+    age_years,
+    age_days,
+    admission_route_code,
+    discharge_status_code,
+    discharge_status_code = '5' as is_death,
+    length_of_stay,
+    principal_diagnosis_code,
+    coalesce(diagnosis_count, 0) as diagnosis_count,
+    principal_procedure_code,
+    coalesce(procedure_count, 0) as procedure_count,
+    coalesce(operation_count, 0) as operation_count,
+    coalesce(operation_level_2plus_count, 0) as operation_level_2plus_count,
+    coalesce(operation_level_34_count, 0) as operation_level_34_count,
+    coalesce(operation_count, 0) > 0 as has_operation,
+    highest_operation_level,
+    {{ yes_no('pathway_managed_code') }} as is_pathway_managed,
+    {{ yes_no('pathway_completed_code') }} as is_pathway_completed,
+    {{ yes_no('pathway_variation_code') }} as is_pathway_varied,
+    {{ yes_no('day_surgery_code', no=['0', '2']) }} as is_day_surgery,
+    {{ yes_no('elective_code') }} as is_elective,
+    total_fee_yuan,
+    service_fee_yuan,
+    examination_fee_yuan,
+    drug_fee_yuan,
+    blood_product_fee_yuan,
+    consumable_fee_yuan,
+    unclassified_fee_yuan,
+    self_paid_yuan,
+    antimicrobial_fee_yuan,
+    delivery_id,
+    source_file,
+    source_row
+from joined

@@ -1,0 +1,12 @@
+select
+    row_key as case_id,
+    institution_code,
+    month,
+    rule_id,
+    field,
+    severity,
+    delivery_id,
+    source_file,
+    source_row
+from {{ ref('stg_delivery__finding') }}
+where dataset = 'front_sheet'

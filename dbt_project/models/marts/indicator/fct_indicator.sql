@@ -1,0 +1,39 @@
+with
+
+evaluated as (
+    {{ evaluate_indicators(var('indicators')) | indent }}
+),
+
+indicator as (
+    select * from {{ ref('dim_indicator') }}
+),
+
+judged_scheme as (
+    select scheme_code from {{ ref('stg_scheme__scheme') }} where is_judged
+)
+
+select
+    evaluated.indicator_id,
+    evaluated.org_level,
+    evaluated.org_code,
+    evaluated.period_type,
+    evaluated.period,
+    evaluated.numerator,
+    evaluated.denominator,
+    cast(evaluated.unknown_count as bigint) as unknown_count,
+    case
+        when not indicator.has_denominator then cast(evaluated.numerator as double)
+        when evaluated.denominator > 0 then cast(evaluated.numerator as double) / cast(evaluated.denominator as double)
+    end as value,
+    coalesce(
+        not indicator.has_denominator
+        or (evaluated.denominator > 0 and evaluated.denominator >= indicator.minimum_denominator),
+        false
+    ) as is_reportable,
+    case when indicator.uses_scheme then judged_scheme.scheme_code end as scheme_code
+from evaluated
+inner join indicator
+    on evaluated.indicator_id = indicator.indicator_id
+    and evaluated.period >= cast(extract(year from indicator.valid_from) as varchar)
+    and (indicator.valid_to is null or evaluated.period < cast(extract(year from indicator.valid_to) + 1 as varchar))
+cross join judged_scheme

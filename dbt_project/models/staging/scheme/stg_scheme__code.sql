@@ -1,0 +1,6 @@
+select
+    scheme_code,
+    code_type,
+    code,
+    code_name
+from {{ source('scheme', 'code') }}

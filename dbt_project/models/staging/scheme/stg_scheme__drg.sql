@@ -1,0 +1,7 @@
+select
+    scheme_code,
+    drg_code,
+    adrg_code,
+    drg_name,
+    relative_weight
+from {{ source('scheme', 'drg') }}

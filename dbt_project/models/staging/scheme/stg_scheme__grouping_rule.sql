@@ -1,0 +1,22 @@
+select
+    scheme_code,
+    rule_id,
+    rule_level,
+    rule_sequence,
+    parent_code,
+    target_code,
+    sex,
+    age_years_from,
+    age_years_below,
+    age_days_from,
+    age_days_below,
+    birth_weight_from,
+    birth_weight_below,
+    length_of_stay_from,
+    length_of_stay_below,
+    icu_hours_from,
+    icu_hours_below,
+    discharge_status,
+    department,
+    complication_level
+from {{ source('scheme', 'grouping_rule') }}
