@@ -1,8 +1,8 @@
--- One row is a diagnosis or procedure code of a discharge; the first of each kind is the principal one.
+-- One row is a diagnosis or procedure code of a discharge; position 1 of each kind is the principal one.
 select
     case_id,
     'DIAGNOSIS' as code_type,
-    position = 1 as is_principal,
+    position,
     diagnosis_code as code
 from {{ ref('stg_front_sheet__diagnosis') }}
 
@@ -11,6 +11,6 @@ union all
 select
     case_id,
     'PROCEDURE' as code_type,
-    position = 1 as is_principal,
+    position,
     procedure_code as code
 from {{ ref('stg_front_sheet__procedure') }}

@@ -1,4 +1,6 @@
--- One row is a case under a scheme: what the grouper may look at besides the codes. `invalid_reason` says why a case cannot be grouped.
+-- One row is an attempt to group a case under a scheme: what the grouper may look at besides the codes.
+-- Attempt 0 is the case as it is. Where the scheme retries other procedures, attempt n has the n-th other procedure as its
+-- only one; the result takes the first attempt that finds a group. `invalid_reason` says why a case cannot be grouped.
 with
 
 input as (
@@ -6,22 +8,41 @@ input as (
 ),
 
 scheme as (
-    select scheme_code from {{ ref('stg_scheme__scheme') }}
+    select scheme_code, retry_other_procedures from {{ ref('stg_scheme__scheme') }}
+),
+
+other_procedure as (
+    select case_id, position - 1 as attempt
+    from {{ ref('int_front_sheet__grouper_code') }}
+    where code_type = 'PROCEDURE'
+        and position > 1
+),
+
+attempted as (
+    select scheme.scheme_code, 0 as attempt, input.*
+    from input
+    cross join scheme
+
+    union all
+
+    select scheme.scheme_code, other_procedure.attempt, input.*
+    from input
+    inner join other_procedure on input.case_id = other_procedure.case_id
+    inner join scheme on scheme.retry_other_procedures = 'Y'
 ),
 
 numbered as (
     select
-        scheme.scheme_code,
-        input.*,
-        row_number() over (order by scheme.scheme_code, input.case_id) as case_number
-    from input
-    cross join scheme
+        *,
+        row_number() over (order by scheme_code, case_id, attempt) as case_number
+    from attempted
 )
 
 select
     case_number,
     case_id,
     scheme_code,
+    attempt,
     sex_code,
     age_years,
     age_days,

@@ -2,7 +2,7 @@
 with
 
 grouping_case as (
-    select case_number, case_id, scheme_code, has_principal_diagnosis, invalid_reason from {{ ref('int_grouping__case') }}
+    select case_number, case_id, scheme_code, attempt, has_principal_diagnosis, invalid_reason from {{ ref('int_grouping__case') }}
 ),
 
 scheme as (
@@ -53,6 +53,11 @@ judged as (
         on first_match.scheme_code = branch.scheme_code
         and first_match.adrg_branch = branch.adrg_branch
     left join entered on grouping_case.case_number = entered.case_number
+    where grouping_case.attempt = 0 or first_match.drg_code is not null
+    qualify row_number() over (
+        partition by grouping_case.scheme_code, grouping_case.case_id
+        order by case when first_match.drg_code is null then 1 else 0 end, grouping_case.attempt
+    ) = 1
 )
 
 select
