@@ -1,0 +1,41 @@
+"""Cost-growth flags between dbt and dbt: from the grouped cases, before the release."""
+
+import dagster as dg
+
+from pipelines.assets.policy import OWNERS, POOL, metadata_table
+from pipelines.cost_growth import flag_years
+from pipelines.progress import Progress
+from pipelines.settings import Settings
+
+TIER_NAMES = {"red": "红", "amber": "黄", "grey": "灰"}
+
+
+def build_cost_growth_assets(settings: Settings, progress: Progress) -> list[dg.AssetsDefinition]:
+    """Return the asset that judges cost growth."""
+
+    @dg.asset(
+        key=["lake", "cost_growth"],
+        deps=[dg.AssetKey(["fct_case"]), dg.AssetKey(["dim_institution"])],
+        group_name="cost_growth",
+        kinds={"sklearn", "parquet"},
+        owners=OWNERS["warehouse"],
+        pool=POOL,
+        description="一行是一个机构一个MDC的费用增长线索：相对自身历史与同级机构偏高，附错误发现率；是复核线索，不是结论。",
+    )
+    def cost_growth() -> dg.MaterializeResult:
+        progress.step("费用增长判别（scikit-learn）")
+        summary = flag_years(settings)
+        rows = [
+            {"year": year, "tier": TIER_NAMES.get(tier, tier), "count": count}
+            for year, tiers in sorted(summary.tier_counts.items())
+            for tier, count in sorted(tiers.items())
+        ]
+        reasons = [{"year": year, "reason": reason} for year, reason in sorted(summary.reasons.items())]
+        return dg.MaterializeResult(
+            metadata={
+                "线索数": metadata_table(rows, {"year": "年度", "tier": "级别", "count": "条数"}),
+                "未判别的年度": metadata_table(reasons, {"year": "年度", "reason": "原因"}),
+            }
+        )
+
+    return [cost_growth]

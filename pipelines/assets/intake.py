@@ -1,0 +1,238 @@
+"""Deliveries into the lake, by month: the reference tables, the accepted rows, the gate's verdict."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import duckdb
+
+from pipelines.assets.policy import OWNERS, metadata_table, months
+from pipelines.intake.gate import evaluate_gate
+from pipelines.intake.notice import notices
+from pipelines.intake.run import intake, take_in_reference
+from pipelines.progress import Progress
+from pipelines.settings import Settings
+
+FILE_HEADINGS = {
+    "institution_code": "机构",
+    "source_file": "文件",
+    "layout": "版式",
+    "encoding": "编码",
+    "row_count": "行数",
+    "accepted_count": "接受",
+    "rejected_count": "拒绝",
+    "declared_row_count": "申报行数",
+    "total_fee_yuan": "金额合计(元)",
+    "declared_total_fee_yuan": "申报金额(元)",
+}
+REJECT_HEADINGS = {
+    "institution_code": "机构",
+    "source_file": "文件",
+    "field": "字段",
+    "rule_id": "规则",
+    "rows": "条数",
+    "message": "说明",
+    "remedy": "处理办法",
+}
+RULE_HEADINGS = {"rule_id": "规则", "severity": "严重程度", "broken": "违反份数", "institutions": "涉及机构数"}
+MISSING_HEADINGS = {"institution_code": "机构", "institution_name": "名称"}
+
+
+def build_intake_assets(settings: Settings, progress: Progress) -> list[dg.AssetsDefinition]:
+    """Return the assets from the delivery folders to the gate's verdict."""
+
+    @dg.asset(
+        key=["lake", "reference"],
+        group_name="intake",
+        kinds={"csv", "parquet"},
+        owners=OWNERS["intake"],
+        description="一行是登记的机构、药品、上报指标值或佐证材料；随上报目录整体读入。",
+    )
+    def reference() -> dg.MaterializeResult:
+        progress.step("读入机构登记表、药品目录、上报值与佐证材料")
+        taken = take_in_reference(settings)
+        for reject in taken.rejects:
+            progress.detail(f"{reject.source_file} 第{reject.source_row}行 {reject.field or ''}：{reject.message_zh}。{reject.remedy_zh}")
+        return dg.MaterializeResult(
+            metadata={
+                "行数": metadata_table(
+                    [{"table": name, "rows": count} for name, count in taken.counts.items()],
+                    {"table": "表", "rows": "行数"},
+                )
+            }
+        )
+
+    partitions = months(settings.first_month)
+
+    @dg.multi_asset(
+        specs=[
+            dg.AssetSpec(
+                ["lake", "front_sheet"],
+                deps=[dg.AssetKey(["lake", "reference"])],
+                group_name="intake",
+                kinds={"csv", "parquet"},
+                owners=OWNERS["intake"],
+                description="一行是一份被接受的病案首页（及其诊断、手术），已去除身份信息，按出院月份存放。",
+            ),
+            dg.AssetSpec(
+                ["lake", "prescription"],
+                deps=[dg.AssetKey(["lake", "reference"])],
+                group_name="intake",
+                kinds={"csv", "parquet"},
+                owners=OWNERS["prescription"],
+                description="一行是一张被接受的处方（及其药品、点评结论），已去除身份信息，按开具月份存放。",
+            ),
+            dg.AssetSpec(
+                ["lake", "delivery"],
+                deps=[dg.AssetKey(["lake", "reference"])],
+                group_name="intake",
+                kinds={"parquet"},
+                owners=OWNERS["intake"],
+                description="一行是一个上报文件的行数、一条被拒绝的记录或一条违反的规则：行数＝接受＋拒绝。",
+            ),
+        ],
+        name="accepted_rows",
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def accepted_rows(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        asked = [key for key in context.partition_keys if settings.first_month <= key <= settings.last_month]
+        progress.step(f"接收上报数据：{asked[0]} 至 {asked[-1]}" if asked else "没有需要接收的月份")
+        summary = intake(settings, months=asked, progress=progress.detail)
+        for line in notices(summary):
+            context.log.warning(line)
+            progress.detail(line)
+        shown = _describe_months(settings, asked)
+        for name in ("front_sheet", "prescription", "delivery"):
+            yield dg.MaterializeResult(asset_key=dg.AssetKey(["lake", name]), metadata=shown[name])
+
+    @dg.asset(
+        key=["lake", "gate_verdict"],
+        deps=[dg.AssetKey(["lake", "front_sheet"]), dg.AssetKey(["lake", "prescription"]), dg.AssetKey(["lake", "delivery"])],
+        group_name="intake",
+        kinds={"greatexpectations", "parquet"},
+        owners=OWNERS["intake"],
+        description="一行是一个机构一个月一个数据集的一条关口规则的结论；不通过关键规则的批次暂缓，上一次合格的批次继续生效。",
+    )
+    def gate_verdict() -> dg.MaterializeResult:
+        progress.step("关口检查（Great Expectations）")
+        summary = evaluate_gate(settings)
+        with duckdb.connect() as connection:
+            held = _rows(
+                connection,
+                "select v.institution_code, v.month, v.dataset, v.rule_id, v.title_zh as title, v.failing_count,"
+                " v.checked_count from read_parquet($verdict) v where v.verdict in ('fail', 'crash')"
+                " and v.severity = 'critical' order by 1, 2, 3, 4",
+                {"verdict": str(settings.lake / "gate_verdict" / "gate_verdict.parquet")},
+            )
+            states = _rows(
+                connection,
+                "select dataset, state, count(*) as deliveries from read_parquet($state) group by all order by 1, 2",
+                {"state": str(settings.lake / "delivery_state" / "delivery_state.parquet")},
+            )
+        for row in held:
+            progress.detail(f"暂缓 {row['institution_code']} {row['month']} {row['dataset']}：{row['title']}")
+        return dg.MaterializeResult(
+            metadata={
+                "批次状态": metadata_table(states, {"dataset": "数据集", "state": "状态", "deliveries": "批次数"}),
+                "暂缓的批次": metadata_table(
+                    held,
+                    {
+                        "institution_code": "机构",
+                        "month": "月份",
+                        "dataset": "数据集",
+                        "title": "规则",
+                        "failing_count": "不合格",
+                        "checked_count": "受检",
+                    },
+                ),
+                "结论": metadata_table(
+                    [{"verdict": name, "rows": count} for name, count in summary.verdicts.items()],
+                    {"verdict": "结论", "rows": "条数"},
+                ),
+            }
+        )
+
+    return [reference, accepted_rows, gate_verdict]
+
+
+def _describe_months(settings: Settings, asked: list[str]) -> dict[str, dict[str, object]]:
+    """What a reviewer wants to see of the months of this run, per asset, as metadata."""
+    paths = {
+        name: str(settings.lake / name / "**" / "*.parquet") for name in ("file_count", "reject", "finding")
+    }
+    paths["institution"] = str(settings.lake / "reference" / "institution.parquet")
+    values = {**paths, "months": asked}
+    shown: dict[str, dict[str, object]] = {}
+    with duckdb.connect() as connection:
+        for name, datasets in (
+            ("front_sheet", "dataset = 'front_sheet'"),
+            ("prescription", "dataset <> 'front_sheet'"),
+            ("delivery", "true"),
+        ):
+            totals = _rows(
+                connection,
+                "select coalesce(sum(row_count), 0) as row_count, coalesce(sum(accepted_count), 0) as accepted_count,"
+                " coalesce(sum(rejected_count), 0) as rejected_count, count(*) as files"
+                " from read_parquet($file_count, hive_partitioning = false)"
+                f" where list_contains($months, month) and {datasets}",
+                {"file_count": paths["file_count"], "months": asked},
+            )[0]
+            shown[name] = {
+                "文件数": int(totals["files"]),
+                "行数": int(totals["row_count"]),
+                "接受": int(totals["accepted_count"]),
+                "拒绝": int(totals["rejected_count"]),
+                "拒绝原因": metadata_table(
+                    _rows(
+                        connection,
+                        "select institution_code, source_file, field, rule_id, count(*) as rows,"
+                        " min(message_zh) as message, min(remedy_zh) as remedy"
+                        " from read_parquet($reject, hive_partitioning = false)"
+                        f" where list_contains($months, month) and {datasets}"
+                        " group by all order by rows desc, 1, 2, 3, 4 limit 100",
+                        {"reject": paths["reject"], "months": asked},
+                    ),
+                    REJECT_HEADINGS,
+                ),
+            }
+        shown["delivery"]["文件清单"] = metadata_table(
+            _rows(
+                connection,
+                "select * from read_parquet($file_count, hive_partitioning = false)"
+                " where list_contains($months, month) order by rejected_count desc, institution_code, month limit 100",
+                {"file_count": paths["file_count"], "months": asked},
+            ),
+            FILE_HEADINGS,
+        )
+        shown["delivery"]["未上报的机构"] = metadata_table(
+            _rows(
+                connection,
+                "select distinct institution_code, institution_name from read_parquet($institution)"
+                " where institution_code not in (select institution_code"
+                " from read_parquet($file_count, hive_partitioning = false) where list_contains($months, month))"
+                " and level in ('2', '3') order by 1",
+                {"institution": values["institution"], "file_count": paths["file_count"], "months": asked},
+            ),
+            MISSING_HEADINGS,
+        )
+        for name in ("front_sheet", "prescription"):
+            shown[name]["违反最多的规则"] = metadata_table(
+                _rows(
+                    connection,
+                    "select rule_id, severity, count(*) as broken, count(distinct institution_code) as institutions"
+                    " from read_parquet($finding, hive_partitioning = false)"
+                    " where list_contains($months, month) and dataset = $dataset"
+                    " group by all order by broken desc, rule_id limit 20",
+                    {"finding": paths["finding"], "months": asked, "dataset": name},
+                ),
+                RULE_HEADINGS,
+            )
+    return shown
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, object]
+) -> list[dict[str, object]]:
+    relation = connection.execute(sql, parameters)
+    names = [column[0] for column in relation.description]
+    return [dict(zip(names, row, strict=True)) for row in relation.fetchall()]

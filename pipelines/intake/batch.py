@@ -1,0 +1,437 @@
+"""A batch: the read files of some deliveries of one month, stacked in memory, and what came of them.
+
+The steps shared by front sheets and prescriptions live here: stacking text columns, naming what could not
+be typed, counting, evaluating the rules. What a dataset's columns mean is told by `front_sheet` and
+`prescription`.
+"""
+
+from __future__ import annotations
+
+import calendar
+import datetime
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations.rules import RuleSet, render_evaluation, rule_expression
+from pipelines.intake.delivery import Delivery
+from pipelines.intake.pseudonym import Pseudonymiser
+from pipelines.intake.register import InstitutionRegister
+from pipelines.intake.reject import Reject, showable
+from pipelines.intake.source_file import SourceTable
+
+TYPING = Path(__file__).with_name("typing.sql")
+SCIENTIFIC = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+EXCEL_ERROR = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|#+)")
+EXCEL_DATE = re.compile(
+    r"\d{1,4}/\d{1,2}/\d{1,4}.*|\d{1,4}年\d{1,2}月.*|[1-9]\d{4}(\.\d+)?|.*\d{1,2}月\d{1,2}日.*"
+)
+THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
+BLANKS = " \t\r\n\u3000\ufeff"
+NOTHING = pa.array(["", "-", "--", "－", "—", "——", "NULL", "null"])
+TYPE_NAMES = {
+    "whole": "整数",
+    "grams": "数值(克)",
+    "money": "金额(元,至多两位小数,不带千分位)",
+    "real": "数值",
+    "infant_age": "数值或 n/30 月龄",
+    "date": "日期 YYYYMMDD 或 YYYY-MM-DD",
+    "moment": "日期时间 YYYY-MM-DD HH:MM",
+    "flag": "0 或 1",
+    "text": "文本",
+    "issues": "问题代码,以 | 分隔",
+}
+
+
+@dataclass
+class BatchFile:
+    """One read file, its place in the batch, and how its rows fared."""
+
+    number: int
+    delivery_number: int
+    table: SourceTable
+    accepted_count: int = 0
+    total_fee_yuan: Decimal | None = None
+    first_row_number: int = 0
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.table.file.name
+
+
+@dataclass
+class Batch:
+    """Deliveries of one month taken in together; `outputs` maps dataset -> rows sorted by delivery, file, row."""
+
+    month: str
+    deliveries: Sequence[Delivery]
+    files: list[BatchFile]
+    connection: duckdb.DuckDBPyConnection
+    pseudonymiser: Pseudonymiser
+    outputs: dict[str, pa.Table] = field(default_factory=dict)
+    rejects: list[tuple[int, Reject]] = field(default_factory=list)
+    profiles: list[tuple[int, str, str, int, int]] = field(default_factory=list)
+
+    def readable(self, dataset: str) -> list[BatchFile]:
+        """Return the files of a dataset that were not turned away as a whole."""
+        return [
+            item for item in self.files if item.table.file.dataset == dataset and not item.table.is_rejected
+        ]
+
+    def table(self, query: str) -> pa.Table:
+        """Run a query and return its rows as an Arrow table."""
+        return self.connection.sql(query).to_arrow_table()
+
+    def reject_rows(
+        self, dataset: str, rows: Iterable[tuple[int, int, str, str | None, str | None, str]]
+    ) -> None:
+        """Note rejected rows given as (file number, source row, rule, field, value, message)."""
+        for file_number, source_row, rule_id, field_name, value, message in rows:
+            item = self.files[file_number]
+            self.rejects.append(
+                (
+                    item.delivery_number,
+                    Reject(dataset, item.name, source_row, rule_id, message, field_name, showable(value)),
+                )
+            )
+
+
+def open_connection(memory_limit: str = "1GB") -> duckdb.DuckDBPyConnection:
+    """Return an in-memory DuckDB for one worker, with the typing macros."""
+    connection = duckdb.connect(config={"threads": 1, "memory_limit": memory_limit})
+    connection.execute("set autoinstall_known_extensions = false")
+    connection.execute("set preserve_insertion_order = false")
+    for statement in _typing_statements():
+        connection.execute(statement)
+    return connection
+
+
+@cache
+def _typing_statements() -> tuple[str, ...]:
+    text = TYPING.read_text(encoding="utf-8")
+    return tuple(statement for statement in text.split(";\n") if statement.strip())
+
+
+def register_files(batch: Batch, register: InstitutionRegister | None) -> None:
+    """Lay out the table `file`: what the folder says of each file, to be compared with what its rows say.
+
+    Without a register (a single file checked on its own) nothing is known, and nothing is compared.
+    """
+    year, month = (int(part) for part in batch.month.split("-")) if batch.month else (0, 0)
+    start = datetime.date(year, month, 1) if batch.month else None
+    end = datetime.date(year, month, calendar.monthrange(year, month)[1]) if batch.month else None
+    rows = []
+    for item in batch.files:
+        delivery = batch.deliveries[item.delivery_number]
+        code = delivery.institution_code
+        rows.append(
+            {
+                "file_number": item.number,
+                "delivery_number": item.delivery_number,
+                "institution_code": code,
+                "month": delivery.month,
+                "month_start": start,
+                "month_end": end,
+                "delivery_id": delivery.delivery_id,
+                "source_file": item.name,
+                "layout": item.table.layout.name if item.table.layout else None,
+                "institution_names": register.names(code) if register else None,
+                "institution_level": register.level(code, delivery.month) if register else None,
+                "is_placed": register is not None,
+            }
+        )
+    schema = pa.schema(
+        [
+            ("file_number", pa.int32()),
+            ("delivery_number", pa.int32()),
+            ("institution_code", pa.string()),
+            ("month", pa.string()),
+            ("month_start", pa.date32()),
+            ("month_end", pa.date32()),
+            ("delivery_id", pa.string()),
+            ("source_file", pa.string()),
+            ("layout", pa.string()),
+            ("institution_names", pa.list_(pa.string())),
+            ("institution_level", pa.string()),
+            ("is_placed", pa.bool_()),
+        ]
+    )
+    load(batch.connection, "file", pa.Table.from_pylist(rows, schema))
+
+
+def load(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
+    """Copy an Arrow table into a temporary table of the connection, replacing an older one."""
+    connection.register("incoming", table)
+    connection.execute(f"create or replace temp table {name} as select * from incoming")
+    connection.unregister("incoming")
+
+
+def stack(files: Sequence[BatchFile], keys: Sequence[str]) -> pa.Table:
+    """Put the cleaned text columns of several files on each other, with `row_no`, file number and `source_row`.
+
+    A column that a file does not have is null there. `row_no` runs over the whole batch in the order of the
+    files.
+    """
+    parts = []
+    start = 0
+    for item in files:
+        table = item.table
+        count = len(table.source_row)
+        item.first_row_number = start
+        arrays = [
+            pa.array(range(start, start + count), pa.int32()),
+            pa.array([item.number] * count, pa.int32()),
+            table.source_row,
+            *(clean(table.columns[key]) if key in table.columns else _nulls(count) for key in keys),
+        ]
+        parts.append(pa.table(arrays, names=["row_no", "file_number", "source_row", *keys]))
+        start += count
+    if not parts:
+        names = ["row_no", "file_number", "source_row"]
+        return pa.table(
+            {name: pa.array([], pa.int32()) for name in names}
+            | {key: pa.array([], pa.string()) for key in keys}
+        )
+    return pa.concat_tables(parts)
+
+
+def clean(column: pa.Array) -> pa.Array:
+    """Return text without surrounding blanks; what senders write for "nothing" is null, never a default."""
+    text = pc.utf8_trim(column, BLANKS)
+    return pc.if_else(pc.is_in(text, NOTHING), None, text)
+
+
+def _nulls(count: int) -> pa.Array:
+    return pa.nulls(count, pa.string())
+
+
+def typed_select(
+    kinds: dict[str, str], source: str, extra: str = "", mangled: dict[str, str] | None = None
+) -> str:
+    """Return a select that types text columns and lists what could not be typed.
+
+    `kinds` maps column -> kind (`text`, `whole`, `grams`, `money`, `real`, `infant_age`, `date`, `moment`,
+    `flag`, or the name of a macro for text). `mangled` maps a text column -> macro that is true for values
+    a spreadsheet spoilt. The result has the columns of `kinds`, `row_no`, `file_number`, `source_row` and
+    `bad`, a list of (field, value).
+    """
+    mangled = mangled or {}
+    macros = {
+        "whole": "to_whole",
+        "grams": "to_grams",
+        "money": "to_money",
+        "real": "to_real",
+        "infant_age": "to_infant_age",
+        "date": "to_moment",
+        "moment": "to_moment",
+        "flag": "to_flag",
+    }
+    typed, final, faults = [], [], {}
+    for name, kind in kinds.items():
+        if kind in macros:
+            typed.append(f'{macros[kind]}("{name}") as "typed_{name}"')
+            cast = "::date" if kind == "date" else ""
+            final.append(f'"typed_{name}"{cast} as "{name}"')
+            faults[name] = f'"{name}" is not null and "typed_{name}" is null'
+        elif kind == "text":
+            final.append(f'"{name}"')
+        else:
+            final.append(f'{kind}("{name}") as "{name}"')
+        if name in mangled:
+            faults[name] = f'coalesce({mangled[name]}("{name}"), false)'
+    entries = ", ".join(
+        f"""case when {fault} then {{'field': '{name}', 'value': "{name}"}} end"""
+        for name, fault in faults.items()
+    )
+    # The list is built for the few rows that need one: over all rows it cost as much as everything else.
+    bad = f"""case when {" or ".join(f"({fault})" for fault in faults.values())}
+        then list_filter([{entries}], lambda b: b is not null) else [] end"""
+    keys = "row_no, file_number, source_row"
+    return f"""
+        with typed as (select *{"".join(", " + item for item in typed)} from {source})
+        select {keys}, {", ".join(final)}, {bad} as bad{", " + extra if extra else ""}
+        from typed
+    """
+
+
+def explain_bad(kind: str, label: str, value: str) -> tuple[str, str]:
+    """Return reject rule and message for a value that could not be typed; `label` names the delivered column."""
+    shown = showable(value)
+    quoted = f"“{shown}”" if shown is not None else "的值"
+    if SCIENTIFIC.fullmatch(value) or EXCEL_ERROR.fullmatch(value) or kind in ("text", "issues"):
+        return "excel_mangled", f"{label} {quoted}被 Excel 改写,原值已丢失"
+    if kind in ("date", "moment") and EXCEL_DATE.fullmatch(value):
+        return "excel_mangled", f"{label} {quoted}是 Excel 的日期写法"
+    if kind in ("money", "real", "whole", "grams") and THOUSANDS.fullmatch(value):
+        return "excel_mangled", f"{label} {quoted}带千分位"
+    return "value_type", f"{label} {quoted}不是{TYPE_NAMES[kind]}"
+
+
+def count_files(batch: Batch, dataset: str, accepted: str, typed: str, fee: str | None) -> None:
+    """Count accepted rows per file and sum the fee over every row that has one, accepted or not."""
+    for number, count in batch.connection.sql(
+        f"select file_number, count(*) from {accepted} group by file_number"
+    ).fetchall():
+        batch.files[number].accepted_count = count
+    if fee is None:
+        return
+    for number, total in batch.connection.sql(
+        f"select file_number, sum({fee})::decimal(18, 2) from {typed} group by file_number"
+    ).fetchall():
+        batch.files[number].total_fee_yuan = total
+
+
+def evaluate_rules(
+    batch: Batch, rules: RuleSet, relations: dict[str, str], keys: pa.Array, accepted: str
+) -> pa.Table:
+    """Evaluate a dataset's rules over its accepted rows.
+
+    `keys` are the row keys in the order of `row_no` in `accepted`. Returns the findings with lineage; the
+    counts per delivery and rule go to the batch's profiles, with `any_error`: rows that break at least one
+    rule of severity error.
+    """
+    con = batch.connection
+    con.execute(f"create or replace temp table rule_result as {render_evaluation(rules, relations)}")
+    ids = rules.rule_ids
+    errors = [rule.reported_as for rule in rules.rules if rule.severity == "error"]
+    verdicts = ", ".join(f'{rule_expression(rules, rule_id)} as "{rule_id}"' for rule_id in ids)
+    any_error = " or ".join(f'coalesce("{rule_id}", false)' for rule_id in dict.fromkeys(errors))
+    counts = ", ".join(f'count(*) filter (where "{rule_id}"), count("{rule_id}")' for rule_id in ids)
+    for row in con.sql(f"""
+        with verdict as (select row_no, {verdicts} from rule_result)
+        select file.delivery_number, {counts}, count(*) filter (where {any_error}), count(*)
+        from verdict join {accepted} as accepted using (row_no) join file using (file_number)
+        group by file.delivery_number order by file.delivery_number
+    """).fetchall():
+        delivery_number, values = row[0], row[1:]
+        for index, metric in enumerate((*ids, "any_error")):
+            batch.profiles.append(
+                (delivery_number, rules.dataset, metric, values[2 * index], values[2 * index + 1])
+            )
+    checks = pa.table(
+        {
+            "check_number": pa.array(range(len(rules.checks)), pa.int32()),
+            "rule_id": [rule.reported_as for rule, _ in rules.checks],
+            "field": [name for _, name in rules.checks],
+            "severity": [rule.severity for rule, _ in rules.checks],
+        }
+    )
+    load(con, "rule_check", checks)
+    broken = ", ".join(f"case when check_{index} then {index} end" for index in range(len(rules.checks)))
+    findings = batch.table(f"""
+        with ordered as (
+            select row_no, file_number, source_row, row_number() over (order by row_no) - 1 as ordinal
+            from {accepted}
+        ),
+        broken as (
+            select row_no, unnest(list_filter([{broken}], lambda c: c is not null)) as check_number
+            from rule_result
+        )
+        select file.delivery_number, file.institution_code, file.month, file.delivery_id, file.source_file,
+            ordered.source_row, '{rules.dataset}' as dataset, ordered.ordinal, rule_check.rule_id,
+            rule_check.field, rule_check.severity
+        from broken join ordered using (row_no) join file using (file_number)
+            join rule_check using (check_number)
+        order by ordered.row_no, broken.check_number
+    """)
+    row_key = keys.take(findings.column("ordinal").combine_chunks())
+    index = findings.schema.get_field_index("ordinal")
+    return findings.set_column(index, "row_key", row_key)
+
+
+def profile_files(batch: Batch, dataset: str, members: Sequence[str], envelopes: Sequence[dict]) -> None:
+    """Note the counts about files per delivery: rows rejected, files unreadable, declared and not arrived.
+
+    `members` are the datasets whose files make up the dataset judged; the first carries its rows.
+    """
+    for delivery_number in range(len(batch.deliveries)):
+        files = [
+            item
+            for item in batch.files
+            if item.delivery_number == delivery_number and item.table.file.dataset in members
+        ]
+        if not files:
+            continue
+        envelope = envelopes[delivery_number]
+        declared = envelope["files"]
+        main = [item for item in files if item.table.file.dataset == members[0]]
+        accepted = sum(item.accepted_count for item in main)
+        count = Counter()
+        for item in files:
+            entry = declared.get(item.name)
+            if entry is None:
+                continue
+            count["declared"] += 1
+            if entry.get("rows") is not None:
+                count["rows_declared"] += 1
+                count["rows_differ"] += entry["rows"] != item.table.row_count
+            if entry.get("total_fee_yuan") is not None and item.table.file.dataset != "prescription_review":
+                count["yuan_declared"] += 1
+                count["yuan_differ"] += entry["total_fee_yuan"] != (item.total_fee_yuan or Decimal(0))
+            if entry.get("sha256"):
+                count["sha_declared"] += 1
+                count["sha_differ"] += entry["sha256"].lower() != item.table.file.sha256
+        promised = [name for name in declared if declared_dataset(name) in members]
+        rows = sum(item.table.row_count for item in files)
+        taken = sum(item.accepted_count for item in files)
+        has_envelope = int(envelope["present"])
+        required = [item for item in files if item.table.layout is not None]
+        for metric, failing, checked in (
+            ("accepted_rows", accepted, sum(item.table.row_count for item in main)),
+            ("rows_rejected", rows - taken, rows),
+            ("files_unreadable", sum(item.table.is_rejected for item in files), len(files)),
+            ("zero_rows", int(accepted == 0), 1),
+            ("required_column_missing", sum(_lacks_required(item) for item in required), len(required)),
+            ("envelope_invalid", int(bool(envelope["problem"])), has_envelope),
+            ("declared_rows_mismatch", count["rows_differ"], count["rows_declared"]),
+            ("declared_yuan_mismatch", count["yuan_differ"], count["yuan_declared"]),
+            ("sha_mismatch", count["sha_differ"], count["sha_declared"]),
+            (
+                "declared_file_missing",
+                len(set(promised) - {item.name for item in files}),
+                len(promised),
+            ),
+            (
+                "file_undeclared",
+                len(files) - count["declared"] if has_envelope else 0,
+                len(files) * has_envelope,
+            ),
+        ):
+            batch.profiles.append((delivery_number, dataset, metric, failing, checked))
+
+
+def declared_dataset(name: str) -> str | None:
+    """Return the dataset that a file name announces, or None."""
+    for dataset in ("front_sheet", "prescription_line", "prescription_review", "prescription"):
+        if name.lower().startswith(dataset):
+            return dataset
+    return None
+
+
+def _lacks_required(item: BatchFile) -> bool:
+    return any(key in item.table.layout.required for key in item.table.missing)
+
+
+def combined(table: pa.Table, name: str) -> pa.Array:
+    """Return a column as one array."""
+    column = table.column(name)
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def replace_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    """Return the table with one column's values replaced."""
+    return table.set_column(table.schema.get_field_index(name), name, values)
+
+
+def constant(value: str, count: int) -> pa.Array:
+    """Return an array of one repeated text."""
+    return pc.fill_null(pa.nulls(count, pa.string()), value)

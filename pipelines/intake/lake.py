@@ -1,0 +1,97 @@
+"""Write and replace Parquet files of the lake so that a reader or a killed run never sees half a file.
+
+Every file is written aside on the same disk and put in place with `os.replace`. A delivery counts as taken
+in once its `file_count` is there, which is therefore written last and taken away first. What the rows mean
+is not known here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.intake.schema import DATASETS, SINGLE_FILES, arrow_schema, dataset_path
+
+ASIDE = ".aside"
+# Says under which rules, register and key a delivery was taken in: when it differs, the delivery is read
+# anew.
+BASIS_KEY = b"drgq.intake_basis"
+MARKER = "file_count"
+
+
+def write_parquet(lake: Path, target: Path, table: pa.Table) -> None:
+    """Write a table aside and put it in place; the target's folder is made if needed."""
+    aside = lake / ASIDE
+    aside.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(suffix=".parquet", dir=aside)
+    os.close(handle)
+    try:
+        pq.write_table(table, name, compression="zstd", write_statistics=False)
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def prepare_lake(lake: Path) -> None:
+    """Clear what a killed run left aside; lay down zero-row files, so that no glob comes up empty."""
+    shutil.rmtree(lake / ASIDE, ignore_errors=True)
+    for dataset, columns in DATASETS.items():
+        write_if_different(lake, lake / dataset / "schema.parquet", arrow_schema(columns).empty_table())
+    for path, columns in SINGLE_FILES.items():
+        if not (lake / path).exists():
+            write_parquet(lake, lake / path, arrow_schema(columns).empty_table())
+
+
+def write_if_different(lake: Path, target: Path, table: pa.Table) -> None:
+    """Write a table unless the same rows are there already: an unchanged file keeps its time."""
+    with contextlib.suppress(OSError, pa.ArrowInvalid):
+        if pq.read_table(target, partitioning=None).equals(table):
+            return
+    write_parquet(lake, target, table)
+
+
+def is_taken_in(lake: Path, month: str, delivery_id: str, basis: str) -> bool:
+    """Whether a delivery is completely in the lake, taken in on the given basis."""
+    path = dataset_path(lake, MARKER, month, delivery_id)
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowInvalid):
+        return False
+    return metadata.get(BASIS_KEY, b"").decode() == basis
+
+
+def write_delivery(lake: Path, month: str, delivery_id: str, basis: str, tables: dict[str, pa.Table]) -> None:
+    """Write every dataset of a delivery, the marker last. A dataset without rows has no file."""
+    dataset_path(lake, MARKER, month, delivery_id).unlink(missing_ok=True)
+    for dataset in DATASETS:
+        if dataset == MARKER:
+            continue
+        target = dataset_path(lake, dataset, month, delivery_id)
+        table = tables.get(dataset)
+        if table is None or table.num_rows == 0:
+            target.unlink(missing_ok=True)
+        else:
+            write_parquet(lake, target, table)
+    marker = tables[MARKER]
+    marker = marker.replace_schema_metadata({**(marker.schema.metadata or {}), BASIS_KEY: basis.encode()})
+    write_parquet(lake, dataset_path(lake, MARKER, month, delivery_id), marker)
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Let one run at a time write below a folder; a second one waits. The lock goes with its process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".intake.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

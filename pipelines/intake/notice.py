@@ -1,0 +1,19 @@
+"""What a run of intake has to tell a person: one line for each file that was not taken in whole. Nothing is decided here."""
+
+from __future__ import annotations
+
+from pipelines.intake.run import IntakeSummary
+
+
+def notices(summary: IntakeSummary) -> list[str]:
+    """Return one Chinese line per unrecognised path, faulty reference row and file with rejected rows, in order of path."""
+    lines = [f"未识别 {item.path}：{item.reason}" for item in summary.unrecognised]
+    lines += [
+        f"{reject.source_file} 第{reject.source_row}行 {reject.field or ''}：{reject.message_zh}。{reject.remedy_zh}"
+        for reject in summary.reference_rejects
+    ]
+    for record in summary.new_records:
+        for file in record.files:
+            if file.layout is None or file.accepted_count < file.row_count:
+                lines.append(f"{record.institution_code}/{record.month}/{file.name}：{file.message}")
+    return lines

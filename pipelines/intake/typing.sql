@@ -1,0 +1,45 @@
+-- Macros that turn cleaned text into values; each gives null where the text is null or has another form.
+-- Nothing is repaired here: a value that cannot be read is rejected by the caller with its place.
+create or replace macro is_plain_number(x) as translate(x, '0123456789.+-', '') = '';
+create or replace macro to_money(x) as case when is_plain_number(x) then try_cast(x as decimal(18, 2)) end;
+create or replace macro to_real(x) as
+    case when is_plain_number(x) then try_cast(try_cast(x as decimal(18, 6)) as double) end;
+create or replace macro to_whole(x) as
+    case
+        when is_plain_number(x) and try_cast(x as decimal(18, 4)) % 1 = 0
+            then try_cast(try_cast(x as decimal(18, 4)) as integer)
+    end;
+-- Weights come as decimal(12,2) in one layout; grams are whole.
+create or replace macro to_grams(x) as
+    case when is_plain_number(x) then try_cast(round(try_cast(x as decimal(18, 4))) as integer) end;
+-- The paper form writes months of an infant as `2 15/30`.
+create or replace macro to_infant_age(x) as
+    case
+        when regexp_full_match(x, '(\d{1,2} )?\d{1,2}/30')
+            then coalesce(try_cast(nullif(regexp_extract(x, '^(\d{1,2}) ', 1), '') as double), 0)
+                + try_cast(regexp_extract(x, '(\d{1,2})/30', 1) as double) / 30
+        else to_real(x)
+    end;
+create or replace macro read_moment(x) as
+    case
+        when regexp_full_match(x, '\d{8}') then try_strptime(x, '%Y%m%d')
+        when regexp_full_match(x, '\d{12}') then try_strptime(x, '%Y%m%d%H%M')
+        when regexp_full_match(x, '\d{14}') then try_strptime(x, '%Y%m%d%H%M%S')
+        when regexp_full_match(x, '\d{4}-\d{1,2}-\d{1,2}') then try_strptime(x, '%Y-%m-%d')
+        when substr(x, 5, 1) = '-' then try_strptime(
+            replace(x, 'T', ' '), ['%Y-%m-%d %H:%M:%S', '%Y-%m-%d %H:%M', '%Y-%m-%d %H:%M:%S.%f']
+        )
+    end;
+create or replace macro to_moment(x) as
+    case when year(read_moment(x)) between 1850 and 2100 then read_moment(x) end;
+create or replace macro has_time(x) as length(x) > 10;
+create or replace macro to_flag(x) as case x when '1' then true when '0' then false end;
+-- Letters of an ICD-10 code: the first upper, the placeholder x lower; ICD-9-CM-3 has only the placeholder.
+create or replace macro to_icd10(x) as upper(left(x, 1)) || lower(substr(x, 2));
+create or replace macro to_icd9(x) as lower(x);
+create or replace macro without_leading_zero(x) as regexp_replace(x, '^0([1-9](\.\d)?)$', '\1');
+-- An identifier that a spreadsheet turned into a number or an error.
+create or replace macro is_mangled_identifier(x) as
+    regexp_full_match(x, '\d(\.\d+)?[eE]\+?\d+|#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|#+)');
+create or replace macro is_mangled_issue(x) as
+    regexp_matches(x, '月|/|[A-Za-z]{3}|\d{4}-|^\d{5}$');

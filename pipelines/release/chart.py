@@ -1,0 +1,471 @@
+"""Charts as inline SVG: small pure functions from plain values to markup, without a plotting library and
+without scripts.
+
+Colours are told apart in print and by colour-blind readers, and never carry a meaning alone. Coordinates are
+rounded, so that the same figures give the same bytes. What a chart shows is decided by `bulletin.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+INK, MUTED, RULE, ACCENT = "#1c2733", "#5b6875", "#d9dfe6", "#1f4e79"
+LEVEL_COLOURS = {"3": "#1f4e79", "2": "#c46210", "1": "#4d8b57"}
+YEAR_COLOURS = ("#a9bfd6", "#5f8db8", "#143d66")
+STATUS_COLOURS = {
+    "met": "#2e7d5b",
+    "missed": "#c2410c",
+    "to_review": "#e0a526",
+    "insufficient": "#9aa6b2",
+    "not_applicable": "#dfe4ea",
+}
+PART_COLOURS = ("#1f4e79", "#5f8db8", "#c46210", "#e3b778", "#4d8b57", "#9aa6b2")
+GRID_COLOURS = {"in_force": "#cfe3d8", "held": "#e0a526", "held_behind": "#f3d998", "missing": "#c2410c"}
+# A label may cover this share of its own area of other labels and points; a worse one is left out.
+LABEL_COVER = 0.2
+GRID_SIGNS = {"held": "!", "held_behind": "!", "missing": "×"}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar with its interval: `label` left, `note` right."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    note: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a scatter: `size` is a case count, drawn as area."""
+
+    label: str
+    x: float
+    y: float
+    size: float
+    level: str
+    title: str
+
+
+def _n(value: float) -> str:
+    return f"{value:.1f}".rstrip("0").rstrip(".")
+
+
+def _text(
+    x: float,
+    y: float,
+    text: str,
+    *,
+    size: float = 12,
+    anchor: str = "start",
+    fill: str = INK,
+    extra: str = "",
+) -> str:
+    return (
+        f'<text x="{_n(x)}" y="{_n(y)}" font-size="{_n(size)}" text-anchor="{anchor}" fill="{fill}"{extra}>'
+        f"{escape(text)}</text>"
+    )
+
+
+def _line(
+    x1: float, y1: float, x2: float, y2: float, *, stroke: str = RULE, width: float = 1, dash: str = ""
+) -> str:
+    dashed = f' stroke-dasharray="{dash}"' if dash else ""
+    return (
+        f'<line x1="{_n(x1)}" y1="{_n(y1)}" x2="{_n(x2)}" y2="{_n(y2)}" '
+        f'stroke="{stroke}" stroke-width="{_n(width)}"{dashed}/>'
+    )
+
+
+def _rect(
+    x: float, y: float, width: float, height: float, fill: str, *, extra: str = "", title: str = ""
+) -> str:
+    inside = f"<title>{escape(title)}</title>" if title else ""
+    return (
+        f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(max(width, 0))}" height="{_n(height)}" '
+        f'fill="{fill}"{extra}>{inside}</rect>'
+    )
+
+
+def _svg(width: float, height: float, parts: Sequence[str], label: str) -> str:
+    return (
+        f'<svg viewBox="0 0 {_n(width)} {_n(height)}" role="img" aria-label="{escape(label)}" class="chart">'
+        + "".join(parts)
+        + "</svg>"
+    )
+
+
+def text_width(text: str, size: float) -> float:
+    """Estimated width of a text: a Chinese character is a square, a Latin one about half of it."""
+    return sum(size if ord(character) > 0x2E7F else size * 0.56 for character in text)
+
+
+def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round axis values from at or below `low` to at or above `high`."""
+    if high <= low:
+        high = low + 1
+    raw = (high - low) / about
+    magnitude = 10 ** math.floor(math.log10(raw))
+    step = next(m for m in (1, 2, 2.5, 5, 10) if raw <= m * magnitude * 1.0000001) * magnitude
+    start = math.floor(low / step + 1e-9)
+    end = math.ceil(high / step - 1e-9)
+    return [round(index * step, 10) for index in range(start, end + 1)]
+
+
+def tick_text(value: float) -> str:
+    """An axis value without superfluous zeros."""
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
+def ranked_bars(groups: Sequence[tuple[str, float | None, Sequence[Bar]]], axis: str) -> str:
+    """Horizontal bars in groups (title, group mean, bars), each with its 95 % interval.
+
+    All groups share one axis from zero; the dashed line is the mean of the group.
+    """
+    bars = [bar for _, _, group in groups for bar in group]
+    if not bars:
+        return ""
+    width, left, right, row, head = 980.0, 180.0, 230.0, 24.0, 34.0
+    ticks = nice_ticks(0, max(bar.high for bar in bars))
+    scale = (width - left - right) / ticks[-1]
+    height = sum(head + row * len(group) for _, _, group in groups) + 44
+    parts = [_line(left + tick * scale, 8, left + tick * scale, height - 36) for tick in ticks]
+    parts += [
+        _text(left + tick * scale, height - 20, tick_text(tick), anchor="middle", fill=MUTED)
+        for tick in ticks
+    ]
+    parts.append(_text(left + ticks[-1] * scale / 2, height - 3, axis, anchor="middle", fill=MUTED))
+    y = 8.0
+    for title, mean, group in groups:
+        parts.append(_text(0, y + 20, title, size=13, extra=' font-weight="700"'))
+        if mean is not None:
+            parts.append(_text(left, y + 20, f"本级合计 {mean:.3f}", size=12, fill=MUTED))
+        y += head
+        for bar in group:
+            middle = y + row / 2
+            parts.append(_text(left - 10, middle + 4, bar.label, size=13, anchor="end"))
+            parts.append(
+                _rect(
+                    left,
+                    y + 4,
+                    bar.value * scale,
+                    row - 8,
+                    bar.colour,
+                    extra=' rx="1.5"',
+                    title=f"{bar.label} {bar.note}",
+                )
+            )
+            if bar.high > bar.low:
+                x1, x2 = left + bar.low * scale, left + bar.high * scale
+                parts.append(_line(x1, middle, x2, middle, stroke="#ffffff", width=3.4))
+                parts.append(_line(x1, middle, x2, middle, stroke=INK, width=1.4))
+                parts += [_line(x, middle - 4, x, middle + 4, stroke=INK, width=1.4) for x in (x1, x2)]
+            parts.append(_text(width - right + 14, middle + 4, bar.note, size=12, fill=INK))
+            y += row
+        if mean is not None:
+            x = left + mean * scale
+            parts.append(_line(x, y - row * len(group), x, y, stroke=INK, width=1.2, dash="4 3"))
+    return _svg(width, height, parts, axis)
+
+
+def dumbbells(
+    years: Sequence[str], rows: Sequence[tuple[str, str, Sequence[tuple[float | None, str]]]], axis: str
+) -> str:
+    """One line per institution (label, note, (value, title) per year): how a value moved over the years.
+
+    A year without a reportable value has no dot.
+    """
+    values = [value for _, _, dots in rows for value, _ in dots if value is not None]
+    if not values:
+        return ""
+    width, left, right, row, top = 980.0, 180.0, 230.0, 26.0, 34.0
+    spread = max(values) - min(values) or max(values) or 1
+    ticks = nice_ticks(max(0.0, min(values) - spread * 0.06), max(values) + spread * 0.06, 6)
+    scale = (width - left - right) / (ticks[-1] - ticks[0])
+    height = top + row * len(rows) + 42
+
+    def place(value: float) -> float:
+        return left + (value - ticks[0]) * scale
+
+    colours = dict(zip(years, YEAR_COLOURS[-len(years) :], strict=False))
+    parts = [_line(place(tick), top - 8, place(tick), height - 36) for tick in ticks]
+    parts += [_text(place(tick), height - 20, tick_text(tick), anchor="middle", fill=MUTED) for tick in ticks]
+    parts.append(_text((left + width - right) / 2, height - 3, axis, anchor="middle", fill=MUTED))
+    x = left
+    for year in years:
+        parts.append(f'<circle cx="{_n(x + 6)}" cy="12" r="6" fill="{colours.get(year, ACCENT)}"/>')
+        parts.append(_text(x + 17, 16, f"{year}年", size=12))
+        x += 78
+    for number, (label, note, dots) in enumerate(rows):
+        y = top + row * number + row / 2
+        if number % 2 == 0:
+            parts.append(_rect(0, y - row / 2, width, row, "#f6f8fa"))
+        parts.append(_text(left - 10, y + 4, label, size=13, anchor="end"))
+        found = [
+            (year, value, title)
+            for year, (value, title) in zip(years, dots, strict=True)
+            if value is not None
+        ]
+        if len(found) > 1:
+            low, high = min(v for _, v, _ in found), max(v for _, v, _ in found)
+            parts.append(_line(place(low), y, place(high), y, stroke="#9db3c8", width=2.4))
+        parts += [
+            f'<circle cx="{_n(place(value))}" cy="{_n(y)}" r="6" fill="{colours.get(year, ACCENT)}" '
+            f'stroke="#fff" stroke-width="1.2"><title>{escape(title)}</title></circle>'
+            for year, value, title in found
+        ]
+        parts.append(_text(width - right + 14, y + 4, note, size=12))
+    return _svg(width, height, parts, axis)
+
+
+def scatter(
+    points: Sequence[Point],
+    x_axis: str,
+    y_axis: str,
+    *,
+    references: tuple[float | None, float | None] = (None, None),
+    corners: Sequence[str] = (),
+    is_wide: bool = False,
+) -> str:
+    """Points with labels; `references` are dashed lines (x, y), `corners` name the quadrants from the top
+    left clockwise.
+
+    A wide chart fills the page and gives room for the labels of many points.
+    """
+    if not points:
+        return ""
+    width, height, left, right, top, bottom = (980.0 if is_wide else 540.0), 430.0, 56.0, 18.0, 14.0, 48.0
+    x_ticks = _padded_ticks([p.x for p in points], references[0])
+    y_ticks = _padded_ticks([p.y for p in points], references[1])
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return (
+            left + (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (width - left - right),
+            height - bottom - (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (height - top - bottom),
+        )
+
+    parts = []
+    for tick in x_ticks:
+        x, _ = place(tick, y_ticks[0])
+        parts.append(_line(x, top, x, height - bottom))
+        parts.append(_text(x, height - bottom + 16, tick_text(tick), size=11, anchor="middle", fill=MUTED))
+    for tick in y_ticks:
+        _, y = place(x_ticks[0], tick)
+        parts.append(_line(left, y, width - right, y))
+        parts.append(_text(left - 6, y + 4, tick_text(tick), size=11, anchor="end", fill=MUTED))
+    if references[0] is not None:
+        x, _ = place(references[0], y_ticks[0])
+        parts.append(_line(x, top, x, height - bottom, stroke=MUTED, width=1.3, dash="5 4"))
+    if references[1] is not None:
+        _, y = place(x_ticks[0], references[1])
+        parts.append(_line(left, y, width - right, y, stroke=MUTED, width=1.3, dash="5 4"))
+    edges = (left + 6, top + 14, width - right - 6, height - bottom - 7)
+    spots = (
+        (edges[0], edges[1], "start"),
+        (edges[2], edges[1], "end"),
+        (edges[2], edges[3], "end"),
+        (edges[0], edges[3], "start"),
+    )
+    for words, (x, y, anchor) in zip(corners, spots, strict=False):
+        parts.append(_text(x, y, words, size=11, anchor=anchor, fill="#8794a1"))
+    parts.append(_text((left + width - right) / 2, height - 8, x_axis, anchor="middle", fill=MUTED))
+    middle = (top + height - bottom) / 2
+    turned = f' transform="rotate(-90 13 {_n(middle)})"'
+    parts.append(_text(13, middle, y_axis, anchor="middle", fill=MUTED, extra=turned))
+    largest = max(p.size for p in points) or 1
+    dots = [(p, *place(p.x, p.y), 3.5 + 7 * math.sqrt(p.size / largest)) for p in points]
+    for point, x, y, radius in sorted(dots, key=lambda dot: -dot[3]):
+        colour = LEVEL_COLOURS.get(point.level, MUTED)
+        parts.append(
+            f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{_n(radius)}" fill="{colour}" fill-opacity=".62" '
+            f'stroke="{colour}"><title>{escape(point.title)}</title></circle>'
+        )
+    parts += _labels(dots, (left, top, width - right, height - bottom))
+    return _svg(width, height, parts, f"{x_axis} × {y_axis}")
+
+
+def _padded_ticks(values: Sequence[float], reference: float | None) -> list[float]:
+    """Axis values around the points and the reference line, with some air."""
+    found = [*values, *([] if reference is None else [reference])]
+    air = (max(found) - min(found) or 1) * 0.07
+    return nice_ticks(max(0.0, min(found) - air), max(found) + air)
+
+
+def _labels(
+    dots: Sequence[tuple[Point, float, float, float]], frame: tuple[float, float, float, float]
+) -> list[str]:
+    """Place each label beside its point where it covers least; a label that would hide others is left to the
+    tooltip.
+    """
+    size, taken, parts = 11.0, [], []
+    circles = [(x - r, y - r, x + r, y + r) for _, x, y, r in dots]
+    for point, x, y, radius in sorted(dots, key=lambda dot: -dot[3]):
+        width = text_width(point.label, size)
+        candidates = [
+            (x + radius + 3, y + 4),
+            (x - radius - 3 - width, y + 4),
+            (x - width / 2, y - radius - 4),
+            (x - width / 2, y + radius + 12),
+            (x + radius * 0.7 + 2, y - radius * 0.7 - 3),
+            (x + radius * 0.7 + 2, y + radius * 0.7 + 11),
+            (x - radius * 0.7 - 2 - width, y - radius * 0.7 - 3),
+            (x - radius * 0.7 - 2 - width, y + radius * 0.7 + 11),
+        ]
+        best = None
+        for order, (tx, ty) in enumerate(candidates):
+            box = (tx, ty - size + 1, tx + width, ty + 3)
+            outside = box[0] < frame[0] or box[2] > frame[2] or box[1] < frame[1] or box[3] > frame[3]
+            hidden = sum(_overlap(box, other) for other in taken) * 4 + sum(
+                _overlap(box, other) for other, dot in zip(circles, dots, strict=True) if dot[0] is not point
+            )
+            cost = hidden + (10_000 if outside else 0) + order * 0.5
+            if best is None or cost < best[0]:
+                best = (cost, tx, ty, box)
+        if best is not None and best[0] < size * width * LABEL_COVER:
+            taken.append(best[3])
+            parts.append(_text(best[1], best[2], point.label, size=size))
+    return parts
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+
+
+def stacked_bars(
+    rows: Sequence[tuple[str, Sequence[tuple[str, float, str, str]]]], total_notes: Sequence[str], label: str
+) -> str:
+    """One bar of equal length per row; segments are (name, size, text inside, colour); a note at the end of
+    each.
+    """
+    width, left, right, row = 980.0, 62.0, 130.0, 36.0
+    height = row * len(rows) + 26
+    parts, names = [], {}
+    for number, (title, segments) in enumerate(rows):
+        y = row * number
+        total = sum(size for _, size, _, _ in segments)
+        parts.append(_text(left - 10, y + 21, title, size=13, anchor="end"))
+        x = left
+        for name, size, inside, colour in segments:
+            names[name] = colour
+            if size <= 0 or total <= 0:
+                continue
+            length = (width - left - right) * size / total
+            parts.append(
+                _rect(
+                    x,
+                    y + 4,
+                    length,
+                    row - 10,
+                    colour,
+                    extra=' stroke="#fff"',
+                    title=f"{title} {name} {inside}",
+                )
+            )
+            if text_width(inside, 12) < length - 6:
+                parts.append(_text(x + length / 2, y + 21, inside, anchor="middle", fill=_readable(colour)))
+            x += length
+        parts.append(_text(width - right + 12, y + 21, total_notes[number], fill=MUTED))
+    x = left
+    for name, colour in names.items():
+        parts += [_rect(x, height - 16, 12, 12, colour), _text(x + 17, height - 5.5, name)]
+        x += 17 + text_width(name, 12) + 22
+    return _svg(width, height, parts, label)
+
+
+def _readable(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#ffffff" if 0.299 * red + 0.587 * green + 0.114 * blue < 150 else INK
+
+
+def delivery_grid(
+    months: Sequence[str], rows: Sequence[tuple[str, str]], datasets: Sequence[tuple[str, str]], states: dict
+) -> str:
+    """Institutions x months, one block per dataset side by side; missing and held cells carry a sign besides
+    their colour.
+
+    `rows` are (institution code, label), `datasets` (id, label), `states` maps (code, month, dataset id) to a
+    state.
+    """
+    if not months or not rows:
+        return ""
+    width, left, gap, row, top = 980.0, 165.0, 20.0, 19.0, 40.0
+    block = (width - left - gap * (len(datasets) - 1)) / len(datasets)
+    cell = min(block / len(months), 26.0)
+    height = top + row * len(rows) + 6
+    parts = []
+    for number, (dataset, title) in enumerate(datasets):
+        x0 = left + (block + gap) * number
+        parts.append(_text(x0, 14, title, size=13, extra=' font-weight="700"'))
+        for index, month in enumerate(months):
+            x = x0 + cell * index
+            if month.endswith("-01") or index == 0:
+                parts.append(
+                    _text(x, 32, f"{month[:4]}年" if month.endswith("-01") else month, size=11, fill=MUTED)
+                )
+                parts.append(_line(x, 35, x, height - 4, stroke=MUTED, width=0.8))
+            for line, (code, name) in enumerate(rows):
+                state = states.get((code, month, dataset))
+                if state is None:
+                    continue
+                y = top + row * line
+                parts.append(
+                    _rect(
+                        x + 0.6,
+                        y + 1,
+                        cell - 1.2,
+                        row - 2,
+                        GRID_COLOURS[state],
+                        title=f"{name} {month} {title}:{state_name(state)}",
+                    )
+                )
+                if sign := GRID_SIGNS.get(state):
+                    parts.append(
+                        _text(
+                            x + cell / 2,
+                            y + row - 5,
+                            sign,
+                            anchor="middle",
+                            fill=_readable(GRID_COLOURS[state]),
+                            extra=' font-weight="700"',
+                        )
+                    )
+    parts += [
+        _text(left - 10, top + row * line + row - 5, name, size=12, anchor="end")
+        for line, (_, name) in enumerate(rows)
+    ]
+    return _svg(width, height, parts, "上报情况")
+
+
+def state_name(state: str) -> str:
+    """A delivery state in words."""
+    return {
+        "in_force": "生效",
+        "held": "暂缓",
+        "held_behind": "新批次暂缓，旧批次仍生效",
+        "missing": "未收到",
+    }[state]
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """A tiny column per year, the last one in the accent colour; heights from zero."""
+    found = [value for value in values if value is not None]
+    if len(found) < 2 or max(found) <= 0:
+        return ""
+    step, height, gap = 15.0, 24.0, 3.0
+    parts = []
+    for index, value in enumerate(values):
+        if value is not None:
+            tall = max(1.5, value / max(found) * height)
+            colour = ACCENT if index == len(values) - 1 else "#b9c9d9"
+            parts.append(_rect(index * step + gap / 2, height - tall, step - gap, tall, colour))
+    return (
+        f'<svg viewBox="0 0 {_n(step * len(values))} {_n(height)}" class="spark" aria-hidden="true">'
+        + "".join(parts)
+        + "</svg>"
+    )

@@ -1,0 +1,243 @@
+"""How codes and numbers of the marts read in Chinese: one place for labels, units, counts and percentages.
+
+Labels and number formats belong here, nothing that queries or draws. The bulletin, the workbook and the
+scoreboard share it, so that one value never appears in two spellings.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+
+Number = int | float | Decimal
+
+STATUS_NAMES = {
+    "met": "达标",
+    "missed": "未达标",
+    "to_review": "待复核",
+    "insufficient": "数据不足",
+    "not_applicable": "不适用",
+}
+# Shown beside the colour, so that a black-and-white print says the same.
+STATUS_SIGNS = {"met": "✓", "missed": "✗", "to_review": "?", "insufficient": "…", "not_applicable": "–"}
+# When several clauses share a cell, the one that needs attention is shown.
+STATUS_PRECEDENCE = ("missed", "to_review", "met", "insufficient", "not_applicable")
+
+COMPARATOR_SIGNS = {">=": "≥", ">": ">", "<=": "≤", "<": "<", "=": "等于"}
+COMPARATOR_WORDS = {
+    "improve": "较上年提升",
+    "maintain": "保持",
+    "report": "公布数值",
+    "achieved": "已完成",
+    "having": "已开展",
+}
+UNIT_NAMES = {
+    "fraction": "",
+    "1": "",
+    "ratio": "",
+    "weight": "",
+    "groups": "组",
+    "yuan": "元",
+    "day": "天",
+    "days": "天",
+    "discharges": "人次",
+    "cases": "例",
+}
+UNIT_DECIMALS = {
+    "weight": 4,
+    "ratio": 4,
+    "1": 4,
+    "yuan": 2,
+    "day": 2,
+    "days": 2,
+    "groups": 0,
+    "discharges": 0,
+}
+LEVEL_NAMES = {"3": "三级", "2": "二级", "1": "一级"}
+GRADE_NAMES = {"A": "甲等", "B": "乙等", "C": "丙等", "U": "（未定等）"}
+TYPE_NAMES = {
+    "general": "综合",
+    "tcm": "中医",
+    "children": "儿童",
+    "obstetrics": "妇产",
+    "oncology": "肿瘤",
+    "psychiatric": "精神",
+    "stomatology": "口腔",
+    "infectious": "传染病",
+    "rehabilitation": "康复",
+    "primary": "基层",
+    "station": "服务站",
+    "village": "村卫生室",
+}
+OWNERSHIP_NAMES = {"public": "公立", "private": "民营"}
+ORG_LEVEL_NAMES = {
+    "institution": "机构",
+    "department": "科室",
+    "county": "区县（市）",
+    "city": "全市",
+    "consortium": "医联体",
+}
+DATASET_NAMES = {
+    "front_sheet": "病案首页",
+    "prescription": "处方",
+    "prescription_line": "处方明细",
+    "review": "处方点评",
+    "prescription_review": "处方点评",
+}
+DELIVERY_STATE_NAMES = {"in_force": "生效", "held": "暂缓", "superseded": "被替代"}
+DOCUMENT_STATUS_NAMES = {
+    "draft for comment": "征求意见稿",
+    "in force 2018": "2018年现行",
+    "in force 2018-2020": "2018—2020年现行",
+    "repealed": "已废止",
+    "article": "新闻报道",
+}
+COHORT_NAMES = {
+    "day-surgery pilots": "日间手术试点机构",
+    "not day-surgery pilots": "非日间手术试点机构",
+    "eligible": "有条件的机构",
+    "and large private": "含规模民营医院",
+    "residency bases": "住培基地",
+}
+CHANNEL_NAMES = {
+    "drug": "药品",
+    "drugs": "药品",
+    "consumable": "卫生材料",
+    "consumables": "卫生材料",
+    "examination": "检查检验",
+    "examinations": "检查检验",
+    "service": "医疗服务",
+    "services": "医疗服务",
+    "total": "总费用",
+    "coding": "编码强度",
+    "coding_intensity": "编码强度",
+}
+TIER_NAMES = {"red": "红", "amber": "黄", "grey": "灰"}
+
+
+def scheme_label(scheme_code: str | None) -> str:
+    """Name the grouping scheme and, for a built-in one, say that it is not official."""
+    if not scheme_code:
+        return "未分组"
+    if scheme_code.startswith("builtin"):
+        return f"内置分组方案（非官方）{scheme_code}"
+    return f"导入的分组方案 {scheme_code}"
+
+
+def level_label(level: str | None, grade: str | None) -> str:
+    """Level and grade as people say them, e.g. 三级甲等."""
+    name = LEVEL_NAMES.get(level or "", "未定级")
+    return name + GRADE_NAMES.get(grade or "", "") if name != "未定级" else name
+
+
+def truncated(value: Number, places: int) -> str:
+    """Format `value` cut (not rounded) at `places` decimals, so that 29.996 never reads as 30.00."""
+    factor = 10**places
+    cut = math.floor(abs(float(value)) * factor + 1e-7) / factor
+    sign = "-" if value < 0 and cut else ""
+    return f"{sign}{cut:,.{places}f}"
+
+
+def percent(fraction: Number | None) -> str:
+    """A fraction 0-1 as a percentage, cut at two places (at three below one percent)."""
+    if fraction is None:
+        return "—"
+    hundredths = float(fraction) * 100
+    return truncated(hundredths, 3 if 0 < abs(hundredths) < 1 else 2) + "%"
+
+
+def count(number: Number | None) -> str:
+    """A count or an exact sum with thousands separators; decimals only where there are any."""
+    if number is None:
+        return "—"
+    if number == int(number):
+        return f"{int(number):,}"
+    return f"{float(number):,.2f}"
+
+
+def ratio_counts(numerator: Number | None, denominator: Number | None) -> str:
+    """Numerator and denominator of a quotient, e.g. `(1,204/30,100)`; empty where there is no denominator."""
+    if denominator is None:
+        return ""
+    return f"({count(numerator)}/{count(denominator)})"
+
+
+def value_text(value: Number | None, unit: str | None) -> str:
+    """A value of an indicator in its unit, e.g. `4.12%`, `512组`, `1.0432`."""
+    if value is None:
+        return "—"
+    if unit == "fraction":
+        return percent(value)
+    places = UNIT_DECIMALS.get(unit or "", 2)
+    if unit in {"weight", "ratio", "1", "yuan", "day", "days"}:
+        return f"{float(value):,.{places}f}{UNIT_NAMES[unit]}"
+    return truncated(value, 0 if value == int(value) else places) + UNIT_NAMES.get(unit or "", "")
+
+
+def threshold_text(value: Number | None, unit: str | None) -> str:
+    """A threshold in the unit of the value, without superfluous zeros, e.g. `30%`, `500组`."""
+    if value is None:
+        return ""
+    number = Decimal(str(value)) * (100 if unit == "fraction" else 1)
+    text = f"{number.normalize():f}"
+    return text + ("%" if unit == "fraction" else UNIT_NAMES.get(unit or "", ""))
+
+
+def requirement_text(
+    comparator: str, threshold: Number | None, floor: Number | None, unit: str | None
+) -> str:
+    """What a clause asks for, operator and number as written, e.g. `≥ 30%`, `较上年提升,且不低于 4%`."""
+    if comparator in COMPARATOR_SIGNS:
+        return f"{COMPARATOR_SIGNS[comparator]} {threshold_text(threshold, unit)}".strip()
+    words = COMPARATOR_WORDS.get(comparator, comparator)
+    if comparator in {"improve", "maintain"} and floor is not None:
+        return f"{words}，且不低于 {threshold_text(floor, unit)}"
+    return words
+
+
+def section_label(section_row: str | None) -> str:
+    """Where a clause stands in its document, e.g. `Annex2/row4` → `附件2第4行`."""
+    text = section_row or ""
+    for pattern, wording in (
+        (r"^Annex\s*(\d*)/row\s*(\w+)$", r"附件\1第\2行"),
+        (r"^Annex/project\s*([\d.]+)$", r"附件项目\1"),
+        (r"^main text\s*(.+)$", r"正文\1"),
+        (r"^section\s*(.+)$", r"第\1部分"),
+    ):
+        if re.match(pattern, text):
+            return re.sub(pattern, wording, text)
+    return text
+
+
+def scope_label(
+    level_min: int | None, level_max: int | None, grade: str | None, ownership: str | None, cohort: str | None
+) -> str:
+    """Whom a clause addresses, in words, from the machine-readable columns of the registry."""
+    if level_min is not None and level_min == level_max:
+        parts = [LEVEL_NAMES.get(str(level_min), f"{level_min}级") + GRADE_NAMES.get(grade or "", "")]
+    elif level_min is not None:
+        parts = [LEVEL_NAMES.get(str(level_min), f"{level_min}级") + "及以上"]
+    else:
+        parts = ["各级机构"]
+    if ownership:
+        parts.append(OWNERSHIP_NAMES.get(ownership, ownership))
+    if cohort:
+        parts.append(COHORT_NAMES.get(cohort, cohort))
+    return "·".join(parts)
+
+
+def short_name(institution_name: str, longest: int = 10) -> str:
+    """A hospital's name without the city in front, cut at `longest` characters, for labels in charts."""
+    name = re.sub(r"^(浙江省)?杭州市?", "", institution_name) or institution_name
+    return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
+def month_list(first: str, last: str) -> list[str]:
+    """Every month from `first` to `last` (both `YYYY-MM`, inclusive)."""
+    year, month = int(first[:4]), int(first[5:7])
+    months = []
+    while (text := f"{year:04d}-{month:02d}") <= last:
+        months.append(text)
+        year, month = (year + 1, 1) if month == 12 else (year, month + 1)
+    return months

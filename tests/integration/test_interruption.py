@@ -1,0 +1,64 @@
+"""A run killed with SIGKILL leaves the release as it was, and a rerun converges to what an undisturbed run makes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.integration.conftest import DRGQ, run_drgq
+
+
+@pytest.fixture(scope="module")
+def two_cities(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """A home with a release of an earlier city, a larger city to run, and the release an undisturbed run makes of it."""
+    root = tmp_path_factory.mktemp("interruption")
+    for name, months in (("earlier", "2018-2018"), ("later", "2018-2019")):
+        result = run_drgq(
+            "generate", "--out", str(root / name), "--institutions", "2", "--front-sheets", "240",
+            "--prescriptions", "240", "--years", months, "--seed", "5", home=root,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+    assert run_drgq("run", "--deliveries", str(root / "later"), home=root / "undisturbed").returncode == 0
+    expected = (root / "undisturbed" / "releases" / "current").resolve().name
+    return root / "earlier", root / "later", expected
+
+
+@pytest.mark.parametrize("step", ["接收上报数据", "dbt", "发布"])
+def test_killed_at_a_step(two_cities, tmp_path, step):
+    earlier, later, expected = two_cities
+    home = tmp_path / "home"
+    assert run_drgq("run", "--deliveries", str(earlier), home=home).returncode == 0
+    before = (home / "releases" / "current").resolve().name
+
+    environment = {**os.environ, "DRGQ_HOME": str(home)}
+    process = subprocess.Popen(
+        [str(DRGQ), "run", "--deliveries", str(later)],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if step in line:
+            break
+    else:
+        pytest.fail(f"the run ended without reaching {step}")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+    assert (home / "releases" / "current").resolve().name == before
+    with duckdb.connect(str(home / "releases" / "current" / "marts.duckdb"), read_only=True) as reader:
+        assert reader.execute("select release_id from release").fetchall() == [(before,)]
+
+    rerun = run_drgq("run", "--deliveries", str(later), home=home)
+    assert rerun.returncode == 0, rerun.stderr
+    after = (home / "releases" / "current").resolve().name
+    with duckdb.connect(str(home / "releases" / "current" / "marts.duckdb"), read_only=True) as reader:
+        cases = reader.execute("select count(*) from fct_case").fetchall()
+    undisturbed = later.parent / "undisturbed" / "releases" / "current"
+    with duckdb.connect(str(undisturbed / "marts.duckdb"), read_only=True) as reader:
+        assert cases == reader.execute("select count(*) from fct_case").fetchall()
+    assert after == expected
