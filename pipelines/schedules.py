@@ -28,7 +28,7 @@ def build_jobs(settings: Settings) -> Jobs:
         "weekly_report": dg.define_asset_job(
             "weekly_report",
             selection=without_intake,
-            description="用已生效的数据重算指标与考核，发布数据周报（简报）。",
+            description="用已生效的数据重算指标与考核，发布数据周报（公报）。",
         ),
         "annual_assessment": dg.define_asset_job(
             "annual_assessment",

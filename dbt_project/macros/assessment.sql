@@ -46,7 +46,7 @@
                         case when floor_value is not null then concat('且不低于', {{ shown('floor_value') }}) else '' end
                     )
                     when comparator = 'maintain' then concat('，目标为不低于', {{ shown('floor_value') }})
-                    else concat('，目标', comparator, {{ shown('threshold') }})
+                    else concat('，目标', replace(replace(comparator, '>=', '≥'), '<=', '≤'), {{ shown('threshold') }})
                 end,
                 '。'
             )

@@ -125,7 +125,7 @@ def _to_float(column: pd.Series) -> np.ndarray:
 def _levels(
     column: pd.Series, institution: np.ndarray, labels: tuple[str, ...], judged: np.ndarray
 ) -> tuple[dict[str, str], frozenset[str]]:
-    """Return institution -> level as text ('' where no row states one), and the institutions of two levels."""
+    """Return institution -> level as text ('' where none is stated), and the institutions of two levels."""
     stated = pd.DataFrame({"institution": institution, "judged": judged, "level": column.to_numpy()})
     stated = stated.drop_duplicates().dropna(subset="level")
     levels = dict.fromkeys(labels, "")

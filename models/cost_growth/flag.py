@@ -129,8 +129,8 @@ def flag_cost_growth(cases: pd.DataFrame, parameters: CostGrowthParameters | Non
     reason = None
     if not judged.any():
         reason = (
-            f"no institution has an MDC with {parameters.minimum_case_count} cases in both years, one level and "
-            f"{parameters.minimum_peer_count} peers of which the same is true"
+            f"no institution of unchanged level has an MDC with {parameters.minimum_case_count} cases "
+            f"in both years and {parameters.minimum_peer_count} peers like it"
         )
     return CostGrowthResult(flags, _shape(units, UNIT_COLUMNS), reason, model, summary)
 
@@ -151,7 +151,7 @@ def _judge_tiers(
 def _assign_tiers(
     judged: np.ndarray, verdicts: dict[str, Verdict]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return per unit the gravest tier ('' without one), its method and its rate; without a tier the amber rate."""
+    """Return per unit the gravest tier or '', its method and its rate (without a tier that of amber)."""
     tier = np.full(judged.size, "", dtype=object)
     method = np.full(judged.size, "", dtype=object)
     rate = np.full(judged.size, np.nan)

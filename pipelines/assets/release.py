@@ -36,17 +36,17 @@ def build_release_assets(settings: Settings, progress: Progress) -> list[dg.Asse
         kinds={"duckdb", "parquet", "html", "excel"},
         owners=OWNERS["release"],
         pool=POOL,
-        description="一次发布：只读数据库 marts.duckdb、Parquet、中文简报与考核表；内容相同则发布编号相同。",
+        description="一次发布：只读数据库 marts.duckdb、Parquet、中文公报与考核表；内容相同则发布编号相同。",
     )
     def release() -> dg.MaterializeResult:
-        progress.step("发布（只读数据库、Parquet、简报、考核表）")
+        progress.step("发布（只读数据库、Parquet、公报、考核表）")
         built = build_release(settings, code_version=code_version())
         folder = settings.releases / built.release_id
         return dg.MaterializeResult(
             metadata={
                 "发布编号": built.release_id,
                 "内容校验码": built.content_digest,
-                "简报": dg.MetadataValue.path(str(folder / "bulletin.html")),
+                "公报": dg.MetadataValue.path(str(folder / "bulletin.html")),
                 "只读数据库": dg.MetadataValue.path(str(folder / "marts.duckdb")),
             }
         )

@@ -31,6 +31,8 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 TITLE = "杭州市医疗机构 DRG 绩效与质量公报"
 # Rows of a distribution table: what fits on one printed page.
 GROUPS_SHOWN = 15
+# The mean cost of fewer cases would come close to naming a patient.
+SMALLEST_GROUP = 5
 REJECTS_SHOWN = 12
 FLAGS_SHOWN = 10
 # Points whose labels still fit a chart of half the page width.
@@ -149,11 +151,18 @@ def _key_figures(figures: Figures, year: str) -> list[dict]:
                 "unit": suffix if measure.is_reportable else "",
                 "counts": counts,
                 "years": [
-                    (other, " ".join(part for part in _card_value(m, unit) if part))
+                    (
+                        other,
+                        " ".join(part for part in _card_value(m, unit) if part)
+                        if m.is_reportable
+                        else "例数不足",
+                    )
                     for other, m in sorted(same.items())
                     if other != year
                 ],
-                "spark": Markup(chart.sparkline([m.value for _, m in sorted(same.items())])),
+                "spark": Markup(
+                    chart.sparkline([m.value if m.is_reportable else None for _, m in sorted(same.items())])
+                ),
                 "is_broken": len(same) < sum(y <= year for y in measures),
             }
         )
@@ -209,11 +218,13 @@ def _assessment(figures: Figures, year: str) -> dict[str, Any]:
         f"达标 {c.get('met', 0):,} / 判定 {c.get('met', 0) + c.get('missed', 0):,}"
         for _, c in sorted(counts.items())
     ]
+    documents = _spans(shown)
     return {
         "blocks": blocks,
         "shown": shown,
         "matrix": matrix,
-        "documents": _spans(shown),
+        "documents": documents,
+        "is_numbered": len(documents) > 1,
         "counts": counts.get(year, {}),
         "chart": Markup(chart.stacked_bars(bars, notes, "各年度目标判定结果")) if bars else "",
         "others": [_clause_row(row) for row in rows if row["org_level"] != "institution"],
@@ -248,7 +259,8 @@ def _clause_block(key: tuple, rows: list[dict]) -> dict[str, Any]:
     rest: dict[tuple, list[str]] = defaultdict(list)
     for row in rows:
         if row["status"] in {"insufficient", "not_applicable"}:
-            rest[(row["status"], row["reason"])].append(_name(row))
+            shown = f"{_name(row)} {_value(row)}" if row["value"] is not None else _name(row)
+            rest[(row["status"], _verdict(row["reason"]))].append(shown)
     return {
         "anchor": f"clause-{'-'.join(str(part) for part in key)}".replace("/", "-").replace(" ", "-"),
         "document_title": first["document_title"] or "",
@@ -265,7 +277,7 @@ def _clause_block(key: tuple, rows: list[dict]) -> dict[str, Any]:
                     row["level_min"], row["level_max"], row["grade"], row["ownership"], row["cohort"]
                 ),
                 "requirement": _requirement(row),
-                "note": row["formula_note"],
+                "note": row["formula_note"] if wording.is_chinese(row["formula_note"] or "") else "",
             }
             for target_id, row in sorted(clauses.items())
         ],
@@ -296,6 +308,12 @@ def _value(row: dict) -> str:
         if row["value"] is not None
         else text
     )
+
+
+def _verdict(reason: str) -> str:
+    """The part of a reason that institutions share: without the sentence on the value."""
+    first, stop, rest = reason.partition("。")
+    return rest if stop and rest and first.startswith("实际值") else reason
 
 
 def _name(row: dict) -> str:
@@ -329,7 +347,7 @@ def _clause_row(row: dict) -> dict[str, Any]:
 
 
 def _spans(blocks: list[dict]) -> list[tuple[str, int]]:
-    """Consecutive columns of the same document: (title, number of columns)."""
+    """Consecutive columns of the same document: (title, number of columns); a title fits no narrow column."""
     spans: list[tuple[str, int]] = []
     for block in blocks:
         title = block["document_title"]
@@ -364,7 +382,7 @@ def _ranking(figures: Figures, year: str) -> dict[str, Any]:
         )
     indicator = figures.indicators.get("cmi")
     return {
-        "chart": Markup(chart.ranked_bars(groups, f"CMI（{year}年，横线为95%区间）")),
+        "chart": Markup(chart.ranked_bars(groups, f"CMI，{year}年")),
         "minimum": indicator.minimum_denominator if indicator else 0,
         "apart": [
             {
@@ -383,13 +401,15 @@ def _bar(mix: CaseMix, members: list[CaseMix], level: str) -> chart.Bar:
     """A bar with the ranks its interval leaves open: after those surely above, before those surely below."""
     first = 1 + sum(other.low > mix.high for other in members)
     last = len(members) - sum(other.high < mix.low for other in members)
-    ranks = f"第{first}位" if first == last else f"第{first}–{last}位"
+    ranks = f"  第{first}位" if first == last else f"  第{first}–{last}位"
+    if len(members) == 1:
+        ranks = ""
     return chart.Bar(
         wording.short_name(mix.institution.name, 13),
         mix.cmi,
         mix.low,
         mix.high,
-        f"{mix.cmi:.4f}  n={mix.case_count:,}  {ranks}",
+        f"{mix.cmi:.4f}  n={mix.case_count:,}{ranks}",
         chart.LEVEL_COLOURS.get(level, chart.MUTED),
     )
 
@@ -402,29 +422,31 @@ def _trend(figures: Figures, year: str) -> dict[str, Any]:
         m_year for (_, _, m_year), m in measures.items() if m.scheme_code == scheme and m_year <= year
     }
     years = sorted(comparable)[-3:]
-    rows = []
-    for institution in figures.institutions:
-        dots: list[tuple[float | None, str]] = []
-        for other in years:
-            m = measures.get(("cmi", institution.code, other))
-            usable = m is not None and m.is_reportable and m.scheme_code == scheme
-            dots.append(
-                (m.value, f"{institution.name} {other}年 {m.value:.4f} n={wording.count(m.denominator)}")
-                if usable
-                else (None, "")
-            )
-        found = [value for value, _ in dots if value is not None]
-        if found:
-            change = f"{found[-1] - found[0]:+.4f}" if len(found) > 1 else ""
-            rows.append(
-                (
-                    wording.short_name(institution.name, 13),
-                    f"{found[0]:.4f} → {found[-1]:.4f}  {change}" if change else f"{found[0]:.4f}",
-                    dots,
+    groups = []
+    for level in _levels(figures.institutions):
+        tracks = []
+        for institution in figures.institutions:
+            if (institution.level or "") != level:
+                continue
+            dots: list[tuple[float | None, str]] = []
+            for other in years:
+                m = measures.get(("cmi", institution.code, other))
+                usable = m is not None and m.is_reportable and m.scheme_code == scheme
+                dots.append(
+                    (m.value, f"{institution.name} {other}年 {m.value:.4f} n={wording.count(m.denominator)}")
+                    if usable
+                    else (None, "")
                 )
-            )
+            found = [value for value, _ in dots if value is not None]
+            if found:
+                note = f"{found[0]:.4f}"
+                if len(found) > 1:
+                    note += f" → {found[-1]:.4f}  {found[-1] - found[0]:+.4f}"
+                tracks.append(chart.Track(wording.short_name(institution.name, 13), note, dots))
+        if tracks:
+            groups.append((f"{wording.LEVEL_NAMES.get(level, '未定级')}（{len(tracks)} 家）", tracks))
     return {
-        "chart": Markup(chart.dumbbells(years, rows, "CMI")),
+        "chart": Markup(chart.dumbbells(years, groups, "CMI")),
         "years": years,
         "omitted": sorted({m_year for (_, _, m_year) in measures if m_year < year} - comparable),
     }
@@ -480,10 +502,11 @@ def _scatters(figures: Figures, year: str) -> dict[str, Any]:
 
 
 def _distribution(figures: Figures, year: str, part: str) -> dict[str, Any]:
-    groups, total = figures.disease_groups(year, part, GROUPS_SHOWN)
+    groups, total = figures.disease_groups(year, part, GROUPS_SHOWN, SMALLEST_GROUP)
     largest = max((group["case_count"] for group in groups), default=1)
     return {
         "total": total,
+        "smallest": SMALLEST_GROUP,
         "rows": [
             {
                 "code": group["adrg_code"],
@@ -569,7 +592,8 @@ def _quality(figures: Figures) -> dict[str, Any]:
         reasons = held.setdefault((row["institution_code"], row["month"], row["dataset"]), [])
         if row["rule_title"]:
             rate = ""
-            if row["checked_count"]:
+            # A declared total that is contradicted is one check of one file: no rate to speak of.
+            if (row["checked_count"] or 0) > 1:
                 share = wording.percent(row["failing_count"] / row["checked_count"])
                 rate = f" {share}{wording.ratio_counts(row['failing_count'], row['checked_count'])}"
                 if row["tolerance"] is not None:
@@ -619,8 +643,10 @@ def _definitions(figures: Figures) -> list[dict]:
             "id": indicator.indicator_id,
             "name": indicator.indicator_name,
             "question": indicator.question or "",
-            "numerator": indicator.numerator_definition or "",
-            "denominator": indicator.denominator_definition or "—（计数）",
+            "numerator": wording.definition_text(indicator.numerator_definition),
+            "numerator_code": indicator.numerator_definition or "",
+            "denominator": wording.definition_text(indicator.denominator_definition),
+            "denominator_code": indicator.denominator_definition or "",
             "minimum": indicator.minimum_denominator,
             "direction": directions.get(indicator.direction, indicator.direction),
             "source": f"{indicator.source or ''} {indicator.clause or ''}".strip(),
@@ -672,14 +698,11 @@ def _highlights(figures: Figures, year: str, assessment: dict, quality: dict) ->
     for dataset in quality["datasets"]:
         if dataset["due"]:
             missing = dataset["due"] - dataset["received"]
+            held = dataset["received"] - dataset["in_force"]
             sentences.append(
                 f"{dataset['name']}应报 {dataset['due']:,} 机构月，收到 {dataset['received']:,}"
+                + (f"（其中暂缓、尚无批次生效 {held:,}）" if held else "")
                 + (f"，缺 {missing:,}" if missing else "")
-                + (
-                    f"，其中暂缓 {dataset['received'] - dataset['in_force']:,}"
-                    if dataset["received"] > dataset["in_force"]
-                    else ""
-                )
                 + "。"
             )
     return sentences

@@ -6,7 +6,7 @@ Only the rule for text cells belongs here; numbers and dates are written as such
 from __future__ import annotations
 
 # What makes Excel, WPS or LibreOffice read a cell as a formula, also in full width and behind white space.
-FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "|", "%")
+FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 def neutralise(text: str) -> str:

@@ -123,105 +123,108 @@ def tick_text(value: float) -> str:
     return f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
-def ranked_bars(groups: Sequence[tuple[str, float | None, Sequence[Bar]]], axis: str) -> str:
-    """Horizontal bars in groups (title, group mean, bars), each with its 95 % interval.
+def ranked_bars(groups: Sequence[tuple[str, float, Sequence[Bar]]], axis: str) -> str:
+    """Horizontal bars, one chart per group (title, group mean, bars), each bar with its 95 % interval.
 
-    All groups share one axis from zero; the dashed line is the mean of the group.
+    All groups share one scale from zero, so they compare; separate charts let a page break between them. The
+    dashed line is the mean of the group.
     """
     bars = [bar for _, _, group in groups for bar in group]
     if not bars:
         return ""
-    width, left, right, row, head = 980.0, 180.0, 230.0, 24.0, 34.0
     ticks = nice_ticks(0, max(bar.high for bar in bars))
+    return "".join(_bar_group(title, mean, group, ticks, axis) for title, mean, group in groups)
+
+
+def _bar_group(title: str, mean: float, bars: Sequence[Bar], ticks: Sequence[float], axis: str) -> str:
+    width, left, right, row, head = 980.0, 180.0, 230.0, 24.0, 34.0
     scale = (width - left - right) / ticks[-1]
-    height = sum(head + row * len(group) for _, _, group in groups) + 44
-    parts = [_line(left + tick * scale, 8, left + tick * scale, height - 36) for tick in ticks]
-    parts += [
-        _text(left + tick * scale, height - 20, tick_text(tick), anchor="middle", fill=MUTED)
-        for tick in ticks
+    bottom = head + row * len(bars)
+    parts = []
+    for tick in ticks:
+        x = left + tick * scale
+        parts += [
+            _line(x, head - 4, x, bottom + 4),
+            _text(x, bottom + 19, tick_text(tick), anchor="middle", fill=MUTED),
+        ]
+    parts.append(_text(width - right + 14, bottom + 19, axis, fill=MUTED))
+    parts.append(_text(0, 20, title, size=13, extra=' font-weight="700"'))
+    parts.append(_text(left, 20, f"本级合计 {mean:.4f}", fill=MUTED))
+    for number, bar in enumerate(bars):
+        y = head + row * number
+        middle = y + row / 2
+        shown = f"{bar.label} {bar.note}"
+        parts.append(_text(left - 10, middle + 4, bar.label, size=13, anchor="end"))
+        parts.append(
+            _rect(left, y + 4, bar.value * scale, row - 8, bar.colour, extra=' rx="1.5"', title=shown)
+        )
+        if bar.high > bar.low:
+            x1, x2 = left + bar.low * scale, left + bar.high * scale
+            parts.append(_line(x1, middle, x2, middle, stroke="#ffffff", width=3.4))
+            parts.append(_line(x1, middle, x2, middle, stroke=INK, width=1.4))
+            parts += [_line(x, middle - 4, x, middle + 4, stroke=INK, width=1.4) for x in (x1, x2)]
+        parts.append(_text(width - right + 14, middle + 4, bar.note))
+    x = left + mean * scale
+    parts.append(_line(x, head, x, bottom, stroke=INK, width=1.2, dash="4 3"))
+    return _svg(width, bottom + 26, parts, f"{title} {axis}")
+
+
+@dataclass(frozen=True)
+class Track:
+    """How a value of one institution moved: (value, title) per year, None where it is not reportable."""
+
+    label: str
+    note: str
+    dots: Sequence[tuple[float | None, str]]
+
+
+def dumbbells(years: Sequence[str], groups: Sequence[tuple[str, Sequence[Track]]], axis: str) -> str:
+    """One line per institution, one chart per group (title, tracks), all on one scale. No value, no dot."""
+    values = [
+        value for _, tracks in groups for track in tracks for value, _ in track.dots if value is not None
     ]
-    parts.append(_text(left + ticks[-1] * scale / 2, height - 3, axis, anchor="middle", fill=MUTED))
-    y = 8.0
-    for title, mean, group in groups:
-        parts.append(_text(0, y + 20, title, size=13, extra=' font-weight="700"'))
-        if mean is not None:
-            parts.append(_text(left, y + 20, f"本级合计 {mean:.3f}", size=12, fill=MUTED))
-        y += head
-        for bar in group:
-            middle = y + row / 2
-            parts.append(_text(left - 10, middle + 4, bar.label, size=13, anchor="end"))
-            parts.append(
-                _rect(
-                    left,
-                    y + 4,
-                    bar.value * scale,
-                    row - 8,
-                    bar.colour,
-                    extra=' rx="1.5"',
-                    title=f"{bar.label} {bar.note}",
-                )
-            )
-            if bar.high > bar.low:
-                x1, x2 = left + bar.low * scale, left + bar.high * scale
-                parts.append(_line(x1, middle, x2, middle, stroke="#ffffff", width=3.4))
-                parts.append(_line(x1, middle, x2, middle, stroke=INK, width=1.4))
-                parts += [_line(x, middle - 4, x, middle + 4, stroke=INK, width=1.4) for x in (x1, x2)]
-            parts.append(_text(width - right + 14, middle + 4, bar.note, size=12, fill=INK))
-            y += row
-        if mean is not None:
-            x = left + mean * scale
-            parts.append(_line(x, y - row * len(group), x, y, stroke=INK, width=1.2, dash="4 3"))
-    return _svg(width, height, parts, axis)
-
-
-def dumbbells(
-    years: Sequence[str], rows: Sequence[tuple[str, str, Sequence[tuple[float | None, str]]]], axis: str
-) -> str:
-    """One line per institution (label, note, (value, title) per year): how a value moved over the years.
-
-    A year without a reportable value has no dot.
-    """
-    values = [value for _, _, dots in rows for value, _ in dots if value is not None]
     if not values:
         return ""
-    width, left, right, row, top = 980.0, 180.0, 230.0, 26.0, 34.0
     spread = max(values) - min(values) or max(values) or 1
     ticks = nice_ticks(max(0.0, min(values) - spread * 0.06), max(values) + spread * 0.06, 6)
+    return "".join(_track_group(title, years, tracks, ticks, axis) for title, tracks in groups)
+
+
+def _track_group(
+    title: str, years: Sequence[str], tracks: Sequence[Track], ticks: Sequence[float], axis: str
+) -> str:
+    width, left, right, row, head = 980.0, 180.0, 230.0, 25.0, 32.0
     scale = (width - left - right) / (ticks[-1] - ticks[0])
-    height = top + row * len(rows) + 42
+    bottom = head + row * len(tracks)
 
     def place(value: float) -> float:
         return left + (value - ticks[0]) * scale
 
     colours = dict(zip(years, YEAR_COLOURS[-len(years) :], strict=False))
-    parts = [_line(place(tick), top - 8, place(tick), height - 36) for tick in ticks]
-    parts += [_text(place(tick), height - 20, tick_text(tick), anchor="middle", fill=MUTED) for tick in ticks]
-    parts.append(_text((left + width - right) / 2, height - 3, axis, anchor="middle", fill=MUTED))
-    x = left
-    for year in years:
-        parts.append(f'<circle cx="{_n(x + 6)}" cy="12" r="6" fill="{colours.get(year, ACCENT)}"/>')
-        parts.append(_text(x + 17, 16, f"{year}年", size=12))
-        x += 78
-    for number, (label, note, dots) in enumerate(rows):
-        y = top + row * number + row / 2
-        if number % 2 == 0:
-            parts.append(_rect(0, y - row / 2, width, row, "#f6f8fa"))
-        parts.append(_text(left - 10, y + 4, label, size=13, anchor="end"))
-        found = [
-            (year, value, title)
-            for year, (value, title) in zip(years, dots, strict=True)
-            if value is not None
-        ]
+    parts = [_text(0, 18, title, size=13, extra=' font-weight="700"')]
+    parts += [_rect(0, head + row * number, width, row, "#f6f8fa") for number in range(0, len(tracks), 2)]
+    for tick in ticks:
+        parts.append(_line(place(tick), head - 4, place(tick), bottom + 4))
+        parts.append(_text(place(tick), bottom + 19, tick_text(tick), anchor="middle", fill=MUTED))
+    parts.append(_text(width - right + 14, bottom + 19, axis, fill=MUTED))
+    for number, year in enumerate(years):
+        x = left + 78 * number
+        parts.append(f'<circle cx="{_n(x + 6)}" cy="14" r="6" fill="{colours.get(year, ACCENT)}"/>')
+        parts.append(_text(x + 17, 18, f"{year}年"))
+    for number, track in enumerate(tracks):
+        y = head + row * number + row / 2
+        parts.append(_text(left - 10, y + 4, track.label, size=13, anchor="end"))
+        found = [(year, *dot) for year, dot in zip(years, track.dots, strict=True) if dot[0] is not None]
         if len(found) > 1:
-            low, high = min(v for _, v, _ in found), max(v for _, v, _ in found)
+            low, high = min(dot[1] for dot in found), max(dot[1] for dot in found)
             parts.append(_line(place(low), y, place(high), y, stroke="#9db3c8", width=2.4))
         parts += [
             f'<circle cx="{_n(place(value))}" cy="{_n(y)}" r="6" fill="{colours.get(year, ACCENT)}" '
-            f'stroke="#fff" stroke-width="1.2"><title>{escape(title)}</title></circle>'
-            for year, value, title in found
+            f'stroke="#fff" stroke-width="1.2"><title>{escape(text)}</title></circle>'
+            for year, value, text in found
         ]
-        parts.append(_text(width - right + 14, y + 4, note, size=12))
-    return _svg(width, height, parts, axis)
+        parts.append(_text(width - right + 14, y + 4, track.note))
+    return _svg(width, bottom + 26, parts, f"{title} {axis}")
 
 
 def scatter(

@@ -267,9 +267,9 @@ class Figures:
             mixes.append(CaseMix(institution, n, cmi, max(0.0, cmi - half), cmi + half))
         return sorted(mixes, key=lambda mix: (-mix.cmi, mix.institution.code))
 
-    def disease_groups(self, year: str, part: str, limit: int) -> tuple[list[dict], int]:
-        """The largest ADRGs of a part (medical, surgical, procedural) and the grouped cases of the year they
-        are shares of.
+    def disease_groups(self, year: str, part: str, limit: int, smallest: int) -> tuple[list[dict], int]:
+        """The largest ADRGs of a part (medical, surgical, procedural) with at least `smallest` cases, and the
+        number of grouped cases of the year that they are shares of.
 
         Each row: adrg_code, adrg_name, case_count, total_fee_yuan, stay_days, death_count, institution_count,
         procedure_codes (the two most frequent principal procedures).
@@ -305,6 +305,7 @@ class Figures:
                     count(distinct institution_code) as institution_count
                 from cases semi join (from parts where part = ?) as wanted using (scheme_code, adrg_code)
                 group by scheme_code, adrg_code
+                having count(*) >= ?
                 order by case_count desc, adrg_code
                 limit ?
             ),
@@ -325,7 +326,7 @@ class Figures:
             left join frequent using (scheme_code, adrg_code)
             order by largest.case_count desc, largest.adrg_code
             """,
-            [year, PARTS_OF_LETTERS["surgical"], PARTS_OF_LETTERS["procedural"], part, limit],
+            [year, PARTS_OF_LETTERS["surgical"], PARTS_OF_LETTERS["procedural"], part, smallest, limit],
             needs,
         )
         return groups, int(total[0]["n"]) if total else 0
@@ -383,7 +384,8 @@ class Figures:
             of_institution = row["org_level"] == "institution"
             row["institution"] = self.by_code.get(row["org_code"]) if of_institution else None
             # A share of institutions is a fraction, whatever the indicator below it is measured in.
-            row["value_unit"] = self.unit(row["indicator_id"]) if of_institution else "fraction"
+            is_share = not of_institution and row["aggregation"] == "share_having"
+            row["value_unit"] = "fraction" if is_share else self.unit(row["indicator_id"])
         return sorted(
             found,
             key=lambda row: (

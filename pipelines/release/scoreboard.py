@@ -86,7 +86,8 @@ def _release(figures: Figures) -> RenderableType:
 
 
 def _deliveries(figures: Figures) -> RenderableType:
-    table = _table("上报", "数据集", "机构", "文件", "行数", "接受", "拒绝", "应报机构月", "未收到", "暂缓")
+    title = "上报（处方行数含明细与点评；应报、未收到、暂缓以机构月计）"
+    table = _table(title, "数据集", "机构", "文件", "行数", "接受", "拒绝", "应报", "未收到", "暂缓")
     grid = figures.delivery_grid()
     for row in figures.file_counts():
         dataset = row["dataset"]
@@ -137,11 +138,11 @@ def _results(figures: Figures) -> RenderableType:
                 cells.append("—")
                 continue
             text = wording.value_text(measure.value, figures.unit(indicator_id))
-            cells.append(
-                f"{text} {wording.ratio_counts(measure.numerator, measure.denominator)}".strip()
-                if figures.unit(indicator_id) == "fraction"
-                else text
-            )
+            if not measure.is_reportable:
+                text = "例数不足"
+            if figures.unit(indicator_id) == "fraction":
+                text += f"\n{wording.ratio_counts(measure.numerator, measure.denominator)}"
+            cells.append(text)
         table.add_row(name, *cells)
     grouping = figures.grouping_counts()
     ungrouped = sum(grouping.get(status, 0) for status in ("ungrouped", "ambiguous", "invalid"))
@@ -177,6 +178,8 @@ def _assessment(figures: Figures) -> RenderableType:
 
 
 def _places(current: Path) -> RenderableType:
+    here = Path.cwd()
+    current = current.relative_to(here) if current.is_relative_to(here) else current
     text = Text()
     text.append("去哪里看\n", style="bold")
     for name, place in (

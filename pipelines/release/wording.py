@@ -100,6 +100,16 @@ COHORT_NAMES = {
     "and large private": "含规模民营医院",
     "residency bases": "住培基地",
 }
+ROMAN_PARTS = {
+    "I": "一",
+    "II": "二",
+    "III": "三",
+    "IV": "四",
+    "V": "五",
+    "VI": "六",
+    "VII": "七",
+    "VIII": "八",
+}
 CHANNEL_NAMES = {
     "drug": "药品",
     "drugs": "药品",
@@ -114,6 +124,47 @@ CHANNEL_NAMES = {
     "coding_intensity": "编码强度",
 }
 TIER_NAMES = {"red": "红", "amber": "黄", "grey": "灰"}
+# The words of an indicator's definition. What is not listed is shown as it is written in the registry.
+FACT_NAMES = {"fct_case": "出院病例", "fct_prescription": "处方"}
+COLUMN_NAMES = {
+    "relative_weight": "RW",
+    "cost_ratio": "费用比（实际费用/标杆费用）",
+    "stay_ratio": "住院日比（实际住院日/标杆住院日）",
+    "total_fee_yuan": "总费用",
+    "drug_fee_yuan": "药品费用",
+    "consumable_fee_yuan": "卫生材料费用",
+    "examination_fee_yuan": "检查检验费用",
+    "service_fee_yuan": "医疗服务费用",
+    "blood_product_fee_yuan": "血液制品费用",
+    "unclassified_fee_yuan": "其他费用",
+    "length_of_stay": "住院日",
+    "operation_count": "手术台次",
+    "operation_level_34_count": "三、四级手术台次",
+    "operation_level_2plus_count": "二级及以上手术台次",
+    "drug_code": "药品",
+    "drg_code": "DRG",
+}
+CONDITION_NAMES = {
+    "grouping_status = 'grouped'": "入组",
+    "grouping_status <> 'excluded'": "送入分组",
+    "grouping_status in ('ungrouped', 'ambiguous', 'invalid')": "送入分组而未入组",
+    "relative_weight >= 2": "RW≥2",
+    "risk_grade = 1": "低风险组",
+    "risk_grade = 2": "中低风险组",
+    "is_death": "在院死亡",
+    "is_death is not null": "离院方式已填",
+    "has_operation": "有手术",
+    "is_elective": "择期",
+    "is_day_surgery": "日间手术",
+    "highest_operation_level >= 3": "最高手术级别为三、四级",
+    "highest_operation_level >= 2": "最高手术级别为二级及以上",
+    "is_pathway_managed": "纳入临床路径",
+    "is_pathway_completed": "完成路径",
+    "visit_type_code in ('1', '2')": "门诊、急诊",
+    "is_reviewed": "已点评",
+    "is_reasonable": "点评合理",
+    "is_machine_reasonable": "机审合理",
+}
 
 
 def scheme_label(scheme_code: str | None) -> str:
@@ -196,6 +247,37 @@ def requirement_text(
     return words
 
 
+def definition_text(definition: str | None) -> str | None:
+    """A numerator or denominator in words, or None where a part of it has no word yet.
+
+    `count(*) from fct_case where grouping_status = 'grouped' and is_death` → `出院病例数（入组、在院死亡）`.
+    """
+    found = re.fullmatch(r"(count|sum)\((distinct )?(\*|\w+)\) from (\w+) where (.+)", definition or "")
+    if not found:
+        return None
+    function, distinct, column, fact, condition = found.groups()
+    conditions = [part.strip() for part in condition.split(" and ") if part.strip() != "true"]
+    known = fact in FACT_NAMES and (column == "*" or column in COLUMN_NAMES)
+    if not known or not all(part in CONDITION_NAMES for part in conditions):
+        return None
+    words = [CONDITION_NAMES[part] for part in conditions]
+    if column == "*":
+        measure = f"{FACT_NAMES[fact]}数"
+    elif function == "sum":
+        measure = f"{COLUMN_NAMES[column]}之和"
+    elif distinct:
+        measure = f"不同{COLUMN_NAMES[column]}的个数"
+    else:
+        measure = f"{FACT_NAMES[fact]}数"
+        words.append(f"{COLUMN_NAMES[column]}已知")
+    return measure + (f"（{'、'.join(words)}）" if words else "")
+
+
+def is_chinese(text: str) -> bool:
+    """Whether a text is written for Chinese readers: more Chinese characters than Latin letters."""
+    return sum("\u4e00" <= c <= "\u9fff" for c in text) > sum(c.isascii() and c.isalpha() for c in text)
+
+
 def section_label(section_row: str | None) -> str:
     """Where a clause stands in its document, e.g. `Annex2/row4` → `附件2第4行`."""
     text = section_row or ""
@@ -203,10 +285,12 @@ def section_label(section_row: str | None) -> str:
         (r"^Annex\s*(\d*)/row\s*(\w+)$", r"附件\1第\2行"),
         (r"^Annex/project\s*([\d.]+)$", r"附件项目\1"),
         (r"^main text\s*(.+)$", r"正文\1"),
-        (r"^section\s*(.+)$", r"第\1部分"),
+        (r"^([1-9])((?:\([1-9]\))?)$", r"第\1部分\2"),
     ):
         if re.match(pattern, text):
             return re.sub(pattern, wording, text)
+    if roman := re.match(r"^(I{1,3}|IV|VI{0,3})(?:\.(\S+)|( goals))?$", text):
+        return f"第{ROMAN_PARTS[roman[1]]}部分{roman[2] or ('目标' if roman[3] else '')}"
     return text
 
 

@@ -1,6 +1,8 @@
 """Flags in cities where it is known what grew, and the shape of the result."""
 
 import os
+import time
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,11 @@ QUIET_WORLDS = {
     "case-mix shift": {"mix_shift": True},
     "new department": {"new_unit": True},
     "heavy tails": {"tail": "t3"},
+    "heavy-tailed drift": {"tail": "t3", "drift_tail": "t3", "drift": 0.05},
 }
+# Where units themselves drift with heavy tails, single ones really change, and too few to judge by the
+# mirror: a known limit, measured at 0.32 of 25 cities.
+ALLOWED_SHARE = {"heavy-tailed drift": 0.40}
 PLANTED_WORLDS = {
     "18 planted": {"planted": 18},
     "18 planted, heavy tails": {"planted": 18, "tail": "t3", "drift_tail": "t3"},
@@ -60,7 +66,7 @@ def test_quiet_worlds_raise_no_flag(name):
         f" {(significant_flags > 1).mean():.2f}"
     )
     assert significant_flags[0] == 0
-    assert (significant_flags > 0).mean() <= 0.25
+    assert (significant_flags > 0).mean() <= ALLOWED_SHARE.get(name, 0.25)
 
 
 def test_case_mix_shift_is_no_growth_although_mean_cost_soars():
@@ -96,18 +102,26 @@ def test_planted_growth_is_found_and_named():
             covered = (1 + units["growth_low"] <= units["factor"]) & (
                 units["factor"] <= 1 + units["growth_high"]
             )
-            found.append(
-                (name, len(flags), int((~hits).sum()), hits.sum() / len(truth), named, covered.mean())
-            )
+            red = flags["tier"] == "red"
+            counts = (len(flags), int((~hits).sum()), int(red.sum()), int((red & ~hits).sum()))
+            found.append((name, *counts, hits.sum() / len(truth), named, covered.mean()))
             judged = result.summary["judged_unit_count"]
             print(
                 f"{name} | {seed} | {judged} | {len(flags)} | {(~hits).sum()} | {hits.sum() / len(truth):.2f}"
                 f" | {named:.2f} | {covered.mean():.2f}"
             )
-    table = pd.DataFrame(found, columns=["world", "flags", "chance", "recall", "named", "covered"])
-    rate = (table["chance"] / table["flags"].clip(lower=1)).mean()
-    print(table.assign(rate=table["chance"] / table["flags"].clip(lower=1)).groupby("world").mean().round(3))
-    print(f"mean over worlds: realised rate {rate:.3f} at nominal 0.20, recall {table['recall'].mean():.2f}")
+    table = pd.DataFrame(
+        found, columns=["world", "flags", "chance", "red", "red_chance", "recall", "named", "covered"]
+    )
+    table["rate"] = table["chance"] / table["flags"].clip(lower=1)
+    table["red_rate"] = table["red_chance"] / table["red"].clip(lower=1)
+    print(table.groupby("world").mean().round(2).T.to_string())
+    rate = table["rate"].mean()
+    print(
+        f"all worlds: realised rate {rate:.2f} at nominal 0.20, red {table['red_rate'].mean():.2f} at 0.10,"
+        f" recall {table['recall'].mean():.2f}"
+    )
+    assert table["red_rate"].mean() <= 0.15
     assert rate <= 0.25
     assert table["recall"].mean() >= 0.45
     assert table["named"].mean() >= 0.7
@@ -224,6 +238,23 @@ def test_wrong_input_is_refused(planted_world):
     third = cases[cases["year"] == 2019].assign(year=2020)
     with pytest.raises(ValueError, match="two consecutive years"):
         flag_cost_growth(pd.concat([cases, third]))
+
+
+@pytest.mark.skipif(not SEED_COUNT, reason="measures the machine; runs with COST_GROWTH_SEEDS=1 or more")
+def test_a_city_of_440_000_cases_takes_seconds_and_little_memory():
+    cases, _ = build_world(
+        World(seed=1, hospitals=80, mdcs=24, drgs_per_mdc=20, cases_per_year=220_000, planted=40)
+    )
+    start = time.perf_counter()
+    flag_cost_growth(cases)
+    seconds = time.perf_counter() - start
+    tracemalloc.start()
+    flag_cost_growth(cases)
+    added = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.stop()
+    print(f"\n{len(cases)} cases: {seconds:.1f} s, at most {added:.0f} MB beside the input")
+    assert seconds < 6
+    assert added < 500
 
 
 def test_input_is_not_changed(planted_world):

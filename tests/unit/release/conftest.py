@@ -242,9 +242,7 @@ def _write_dimensions(connection: duckdb.DuckDBPyConnection, institutions: list[
     frame = pd.DataFrame(targets).assign(
         scope="level=any", org_level="institution", aggregation="each", unit="%", kind="numeric", **empty
     )
-    types = (
-        "threshold decimal(18,6); threshold_as_written decimal(18,4); level_min integer; level_max integer;"
-    )
+    types = "threshold decimal(18,6); threshold_as_written varchar; level_min integer; level_max integer;"
     types += "period_from date; period_to date; " + "; ".join(f"{name} varchar" for name in [*empty, "grade"])
     _load(connection, "dim_target", frame, types)
 

@@ -116,6 +116,14 @@ def test_chemotherapy_is_no_operation(page):
     assert "RE1" in page[page.index('id="diseases"') : page.index('id="operations"')]
 
 
+def test_groups_of_few_cases_are_not_shown(settings):
+    few = "update fct_case set adrg_code = 'XX9' where adrg_code = 'BR2' and source_row % 100 <> 0"
+    page = render_changed(settings, few)
+    counts = re.findall(r'<td>(\w{3})</td><td>[^<]*</td><td class="n">([\d,]+)</td>', page)
+    assert "XX9" in dict(counts) and "BR2" not in dict(counts)
+    assert min(int(n.replace(",", "")) for _, n in counts) >= 5
+
+
 def test_missing_and_held_deliveries_are_named(page):
     quality = page[page.index('id="quality"') : page.index('id="details"')]
     assert "2019-05、2019-06" in quality

@@ -56,11 +56,31 @@ def test_citations_and_scopes_in_words():
     assert wording.section_label("Annex2/row4") == "附件2第4行"
     assert wording.section_label("Annex/project 5.3") == "附件项目5.3"
     assert wording.section_label("main text 3.2(14)") == "正文3.2(14)"
+    assert wording.section_label("2(3)") == "第2部分(3)"
+    assert wording.section_label("IV.1.7(2)") == "第四部分1.7(2)"
     assert wording.scope_label(3, 3, "A", None, None) == "三级甲等"
     assert (
         wording.scope_label(2, None, None, "public", "day-surgery pilots")
         == "二级及以上·公立·日间手术试点机构"
     )
+
+
+def test_definitions_read_as_words_where_every_part_has_one():
+    read = wording.definition_text
+    assert (
+        read("count(*) from fct_case where grouping_status = 'grouped' and is_death")
+        == "出院病例数（入组、在院死亡）"
+    )
+    assert read("sum(relative_weight) from fct_case where grouping_status = 'grouped'") == "RW之和（入组）"
+    assert read("count(distinct drg_code) from fct_case where true") == "不同DRG的个数"
+    assert read("count(total_fee_yuan) from fct_case where true") == "出院病例数（总费用已知）"
+    assert read("count(*) from fct_case where is_something_new") is None
+    assert read("sum(a) / 2 from fct_case where true") is None and read(None) is None
+
+
+def test_notes_for_developers_are_not_for_the_page():
+    assert wording.is_chinese("按病例口径，RW≥2")
+    assert not wording.is_chinese("进一步提升: actual > previous year; floor 4%")
 
 
 def test_order_and_precedence():

@@ -47,14 +47,12 @@ def test_no_cell_is_a_formula_and_dangerous_names_are_neutralised(book, released
     assert not [text for text in texts if text.startswith(("=", "+", "-", "@"))]
 
 
-@pytest.mark.parametrize(
-    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1", "|calc", "%0A"]
-)
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1"])
 def test_formula_like_text_gets_an_apostrophe(text):
     assert neutralise(text) == "'" + text
 
 
-@pytest.mark.parametrize("text", ["", "正常", "a=b", "2019-03", "≥ 30%", "'=1"])
+@pytest.mark.parametrize("text", ["", "正常", "a=b", "2019-03", "≥ 30%", "% of institutions", "'=1"])
 def test_other_text_is_left_alone(text):
     assert neutralise(text) == text
 
