@@ -1,4 +1,4 @@
-"""What we accept from others, as data: rules per row, contracts per delivery, and what renders and judges them.
+"""What we accept from others, as data: rules per row, contracts per delivery, and their runners.
 
 Rules and contracts are YAML beside this module. This package knows nothing of files, layouts or the lake:
 it renders SQL over canonical columns and judges small frames of counts.

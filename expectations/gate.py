@@ -182,7 +182,7 @@ def _explain(
 
 
 def _run(measured: pd.DataFrame, contract: Contract) -> tuple[dict[str, list[int]], dict[str, str]]:
-    """Validate the measures; return per rule the positions of rows over the tolerance, and crashes as text."""
+    """Validate; return per rule the positions of rows over the tolerance, and crashes as text."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -231,7 +231,7 @@ def _run(measured: pd.DataFrame, contract: Contract) -> tuple[dict[str, list[int
 
 
 def _exception(info: dict | None) -> str:
-    """Return the message of an exception, or an empty text; the runner gives it directly or per metric."""
+    """Return the message of an exception, or an empty text."""
     if not info:
         return ""
     blocks = [info] if "raised_exception" in info else list(info.values())

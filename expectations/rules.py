@@ -62,7 +62,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class RuleSet:
-    """The rules of a dataset. `columns` maps grain -> column -> DuckDB type; findings have the first grain."""
+    """The rules of a dataset. `columns` maps grain -> column -> type; findings have the first grain."""
 
     dataset: str
     columns: dict[str, dict[str, str]]
@@ -148,6 +148,93 @@ def render_evaluation(rules: RuleSet, relations: dict[str, str]) -> str:
     )
     joined = "\n".join([f"from checked_{rules.grain}", *joins])
     return f"with {', '.join(parts)}\nselect\n    {columns}\n{joined}"
+
+
+@dataclass(frozen=True)
+class ScoreItem:
+    """One line of the score: min(points, deduct × defects) is taken off where the line applies.
+
+    The supplier of the rows counts `blank_fields` as `blank_<id>`: it alone knows what was left blank.
+    """
+
+    id: str
+    section: str
+    item: str
+    points: float
+    deduct: float
+    applies: str
+    defects: str
+    blank_fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Score:
+    """The 100-point score of a front sheet: lines, mark of an excellent sheet, worked examples."""
+
+    total: float
+    excellent: float
+    source: str
+    items: tuple[ScoreItem, ...]
+    examples: tuple[dict, ...]
+
+
+@cache
+def load_score() -> Score:
+    """Read and check the score of a front sheet. Raises RuleError."""
+    path = RULES_DIR / "front_sheet_score.yml"
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise RuleError(f"{path.name}: {error}") from None
+    rules = load_rules("front_sheet")
+    items = []
+    for block in document["items"]:
+        name = f"{path.name}: item {block['id']}"
+        broken = block.get("broken", [])
+        if strange := set(broken) - set(rules.rule_ids):
+            raise RuleError(f"{name} names unknown rules {', '.join(sorted(strange))}")
+        blank_fields = tuple(block.get("blank_fields", ()))
+        if blank_fields and f"blank_{block['id']}" not in rules.columns[rules.grain]:
+            raise RuleError(f"{name} counts blank fields, but the rows have no column blank_{block['id']}")
+        parts = [f"coalesce(({_fill_domains(name, str(block.get('defects', 'false')))})::integer, 0)"]
+        if broken:
+            verdicts = " or ".join(f'coalesce("{rule_id}", false)' for rule_id in broken)
+            parts.append(f"({verdicts})::integer")
+        if blank_fields:
+            parts.append(f"coalesce(blank_{block['id']}, 0)")
+        items.append(
+            ScoreItem(
+                id=block["id"],
+                section=block["section"],
+                item=block["item"],
+                points=block["points"],
+                deduct=block.get("deduct", block["points"]),
+                applies=str(block.get("applies", "true")),
+                defects=" + ".join(parts),
+                blank_fields=blank_fields,
+            )
+        )
+    if sum(item.points for item in items) != document["total"]:
+        raise RuleError(f"{path.name}: the items do not add up to {document['total']}")
+    return Score(
+        document["total"],
+        document["excellent"],
+        document["source"],
+        tuple(items),
+        tuple(document["examples"]),
+    )
+
+
+def render_score(score: Score) -> str:
+    """Return the expression of the score, exact to half a point, over a sheet's columns and verdicts.
+
+    A verdict is a column named by its rule id: true broken, false kept, null not applicable.
+    """
+    deductions = " + ".join(
+        f"case when ({item.applies}) then least({item.points}, {item.deduct} * ({item.defects})) else 0 end"
+        for item in score.items
+    )
+    return f"({score.total} - ({deductions}))::decimal(5, 1)"
 
 
 def rule_expression(rules: RuleSet, rule_id: str) -> str:

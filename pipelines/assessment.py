@@ -99,7 +99,12 @@ def write_assessment(settings: Settings, year: str) -> Assessment:
         writer.writerow(COLUMNS.values())
         for row in rows:
             shown = {**row, "status": STATUS_NAMES[str(row["status"])]}
-            writer.writerow([neutralise(str(shown[name])) if isinstance(shown[name], str) else shown[name] for name in COLUMNS])
+            writer.writerow(
+                [
+                    neutralise(str(shown[name])) if isinstance(shown[name], str) else shown[name]
+                    for name in COLUMNS
+                ]
+            )
     aside.replace(path)
     counts = Counter(str(row["status"]) for row in rows)
     return Assessment(year, release_id, rows, {status: counts[status] for status in STATUS_NAMES}, path)

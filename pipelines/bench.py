@@ -55,14 +55,30 @@ def main() -> None:
     parser.add_argument("--front-sheets", type=int, default=100_000, help="front sheets of the first size")
     size = parser.parse_args().front_sheets
     table = Table(title="drgq: whole-process figures")
-    for heading in ("front sheets", "prescriptions", "step", "wall s", "cpu s", "peak MiB (one process)", "growth"):
+    for heading in (
+        "front sheets",
+        "prescriptions",
+        "step",
+        "wall s",
+        "cpu s",
+        "peak MiB (one process)",
+        "growth",
+    ):
         table.add_column(heading, justify="left" if heading == "step" else "right")
     first: dict[str, Measure] = {}
     for factor in (1, 2):
         sheets, prescriptions = size * factor, size * factor * 3
         with tempfile.TemporaryDirectory(prefix="drgq-bench-") as folder:
             home = Path(folder)
-            generate = ["generate", "--out", folder, "--front-sheets", str(sheets), "--prescriptions", str(prescriptions)]
+            generate = [
+                "generate",
+                "--out",
+                folder,
+                "--front-sheets",
+                str(sheets),
+                "--prescriptions",
+                str(prescriptions),
+            ]
             for step, arguments in (
                 ("generate", generate),
                 ("run, everything new", ["run", "--deliveries", f"{folder}/deliveries"]),

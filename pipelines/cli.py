@@ -34,7 +34,11 @@ StrictOption = Annotated[bool, typer.Option("--strict", help="有拒绝或暂缓
 
 
 def _settings(home: Path | None, deliveries: Path | None = None) -> Settings:
-    if deliveries and not (deliveries / "reference").is_dir() and (deliveries / "deliveries" / "reference").is_dir():
+    if (
+        deliveries
+        and not (deliveries / "reference").is_dir()
+        and (deliveries / "deliveries" / "reference").is_dir()
+    ):
         deliveries = deliveries / "deliveries"
     return Settings.from_environment(home=home, deliveries=deliveries)
 
@@ -75,7 +79,9 @@ def generate(
     if not (first.isdigit() and (last or first).isdigit() and int(first) <= int(last or first)):
         raise _fail(f"--years {years!r} 不是 YYYY 或 YYYY-YYYY")
     progress = Progress()
-    progress.step(f"生成演示城市：{institutions}家机构，{front_sheets}份首页，{prescriptions}张处方（虚构数据）")
+    progress.step(
+        f"生成演示城市：{institutions}家机构，{front_sheets}份首页，{prescriptions}张处方（虚构数据）"
+    )
     try:
         summary = generate_city(
             out,
@@ -130,7 +136,9 @@ def _run(settings: Settings, progress: Progress, months: list[str] | None, stric
 
 
 @app.command()
-def intake(deliveries: DeliveriesOption = None, home: HomeOption = None, strict: StrictOption = False) -> None:
+def intake(
+    deliveries: DeliveriesOption = None, home: HomeOption = None, strict: StrictOption = False
+) -> None:
     """只做接收与关口：接受、拒绝、违反的规则。"""
     from pipelines.intake.gate import evaluate_gate  # noqa: PLC0415
     from pipelines.intake.notice import notices  # noqa: PLC0415
@@ -157,7 +165,9 @@ def intake(deliveries: DeliveriesOption = None, home: HomeOption = None, strict:
 def assess(
     year: Annotated[str, typer.Option("--year", help="考核年度")],
     home: HomeOption = None,
-    status: Annotated[str | None, typer.Option(help="只显示一种结论：met missed to_review insufficient not_applicable")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="只显示一种结论：met missed to_review insufficient not_applicable")
+    ] = None,
 ) -> None:
     """年度目标考核：打印并写入 <home>/assessments/<年度>/。有未达标时以 1 退出。"""
     from pipelines.assessment import (  # noqa: PLC0415
@@ -178,7 +188,12 @@ def assess(
         table.add_column(heading, overflow="fold")
     for row in written.rows:
         if status is None or row["status"] == status:
-            table.add_row(str(row["target_id"]), f"{row['org_code']} {row['org_name']}", STATUS_NAMES[str(row["status"])], str(row["reason"]))
+            table.add_row(
+                str(row["target_id"]),
+                f"{row['org_code']} {row['org_name']}",
+                STATUS_NAMES[str(row["status"])],
+                str(row["reason"]),
+            )
     console.print(table)
     console.print("，".join(f"{STATUS_NAMES[name]} {count}" for name, count in written.status_counts.items()))
     console.print(f"已写入 {written.path}")
@@ -224,8 +239,11 @@ def dev(home: HomeOption = None, port: Annotated[int, typer.Option(help="端口"
     settings = _settings(home)
     prepare_home(settings)
     prepare_manifest(settings)
-    os.chdir(PROJECT_ROOT)
-    command = [str(Path(sys.executable).with_name("dagster")), "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
+    os.chdir(settings.dagster_home)
+    command = [
+        str(Path(sys.executable).with_name("dagster")), "dev",
+        "-w", str(PROJECT_ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port),
+    ]  # fmt: skip
     os.execv(command[0], command)
 
 

@@ -86,7 +86,9 @@ def flag_years(settings: Settings) -> CostGrowthSummary:
                 reasons[year] = result.reason
                 continue
             tables.append(_typed(result.flags))
-            tiers[year] = {str(tier): int(count) for tier, count in result.flags["tier"].value_counts().items()}
+            tiers[year] = {
+                str(tier): int(count) for tier, count in result.flags["tier"].value_counts().items()
+            }
             (cards / f"{year}.json").write_text(
                 json.dumps(
                     {"model": result.model, "summary": result.summary},
@@ -111,7 +113,8 @@ def _typed(flags: pd.DataFrame) -> pa.Table:
             # Through text: the model rounded to these places, and a binary fraction must not bring others back.
             places = field.type.scale
             values = pa.array(
-                [None if value is None else f"{value:.{places}f}" for value in values.to_pylist()], pa.string()
+                [None if value is None else f"{value:.{places}f}" for value in values.to_pylist()],
+                pa.string(),
             )
         columns.append(values.cast(field.type))
     return pa.table(columns, schema=FLAG_SCHEMA)

@@ -62,7 +62,7 @@ def run_pipeline(settings: Settings, progress: Progress, months: list[str] | Non
     return RunOutcome(result.success, failures)
 
 
-def _root_cause(event) -> str:  # noqa: ANN001  (DagsterEvent, imported late)
+def _root_cause(event) -> str:
     error = event.step_failure_data.error
     while error.cause:
         error = error.cause
@@ -78,9 +78,15 @@ def _month_range(settings: Settings, months: list[str] | None) -> tuple[str, str
     present = sorted(
         {path.name for path in settings.deliveries.glob("*/[0-9][0-9][0-9][0-9]-[0-9][0-9]") if path.is_dir()}
     )
-    wanted = [month for month in (sorted(months) if months else present) if settings.first_month <= month <= settings.last_month]
+    wanted = [
+        month
+        for month in (sorted(months) if months else present)
+        if settings.first_month <= month <= settings.last_month
+    ]
     if not wanted:
-        raise RunError(f"{settings.deliveries} 中没有 {settings.first_month} 至 {settings.last_month} 的月份目录")
+        raise RunError(
+            f"{settings.deliveries} 中没有 {settings.first_month} 至 {settings.last_month} 的月份目录"
+        )
     return wanted[0], wanted[-1]
 
 

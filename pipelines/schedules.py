@@ -76,9 +76,7 @@ def _month_before(year: int, month: int) -> str:
     return f"{year - 1}-12" if month == 1 else f"{year}-{month - 1:02d}"
 
 
-def build_sensors(
-    settings: Settings, jobs: Jobs
-) -> list[dg.SensorDefinition]:
+def build_sensors(settings: Settings, jobs: Jobs) -> list[dg.SensorDefinition]:
     """Return the sensor that asks for a run of every month in which a delivery folder changed."""
 
     @dg.sensor(
@@ -110,4 +108,6 @@ def _fingerprints(settings: Settings) -> dict[str, str]:
             for path in sorted(folder.iterdir()):
                 stat = path.stat()
                 digest.update(f"{folder.parent.name}/{path.name}:{stat.st_size}:{stat.st_mtime_ns};".encode())
-    return {month: digest.hexdigest()[:12] for month, digest in found.items() if month >= settings.first_month}
+    return {
+        month: digest.hexdigest()[:12] for month, digest in found.items() if month >= settings.first_month
+    }

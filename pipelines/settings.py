@@ -102,5 +102,8 @@ class Settings:
             "DRGQ_DELIVERIES": str(self.deliveries),
             "DAGSTER_HOME": str(self.dagster_home),
             "DBT_PROFILES_DIR": str(DBT_PROJECT_DIR),
+            "DBT_TARGET_PATH": str(self.home / "dbt"),
+            "DBT_LOG_PATH": str(self.home / "dbt"),
+            "DRGQ_REFERENCE_PERIOD": self.reference_period,
             "DO_NOT_TRACK": "1",
         }

@@ -8,7 +8,15 @@ from functools import cache
 
 from pipelines.settings import PROJECT_ROOT
 
-CODE_FOLDERS = ("pipelines", "dbt_project/models", "dbt_project/macros", "dbt_project/seeds", "dbt_project/schemes", "models", "expectations")
+CODE_FOLDERS = (
+    "pipelines",
+    "dbt_project/models",
+    "dbt_project/macros",
+    "dbt_project/seeds",
+    "dbt_project/schemes",
+    "models",
+    "expectations",
+)
 
 
 @cache

@@ -6,12 +6,14 @@ from pipelines.assessment import STATUS_NAMES, write_assessment
 from pipelines.assets.policy import OWNERS, metadata_table
 from pipelines.settings import Settings
 
-ASSESSMENT_KEY = dg.AssetKey(["annual_assessment"])
+ASSESSMENT_KEY = dg.AssetKey(["year_assessment"])
 
 
 def assessed_years(settings: Settings) -> dg.TimeWindowPartitionsDefinition:
     """The assessed years, one partition each; a year can be assessed once it is over."""
-    return dg.TimeWindowPartitionsDefinition(start=settings.first_month[:4], fmt="%Y", cron_schedule="0 0 1 1 *")
+    return dg.TimeWindowPartitionsDefinition(
+        start=settings.first_month[:4], fmt="%Y", cron_schedule="0 0 1 1 *"
+    )
 
 
 def build_assessment_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -26,9 +28,11 @@ def build_assessment_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         owners=OWNERS["release"],
         description="一行是一条目标在一个机构、一个年度的考核结论与理由；取自当前发布，按年输出。",
     )
-    def annual_assessment(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def year_assessment(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         written = write_assessment(settings, context.partition_key)
-        counts = [{"status": STATUS_NAMES[status], "rows": count} for status, count in written.status_counts.items()]
+        counts = [
+            {"status": STATUS_NAMES[status], "rows": count} for status, count in written.status_counts.items()
+        ]
         return dg.MaterializeResult(
             metadata={
                 "发布编号": written.release_id,
@@ -37,4 +41,4 @@ def build_assessment_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             }
         )
 
-    return [annual_assessment]
+    return [year_assessment]

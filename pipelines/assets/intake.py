@@ -33,7 +33,12 @@ REJECT_HEADINGS = {
     "message": "说明",
     "remedy": "处理办法",
 }
-RULE_HEADINGS = {"rule_id": "规则", "severity": "严重程度", "broken": "违反份数", "institutions": "涉及机构数"}
+RULE_HEADINGS = {
+    "rule_id": "规则",
+    "severity": "严重程度",
+    "broken": "违反份数",
+    "institutions": "涉及机构数",
+}
 MISSING_HEADINGS = {"institution_code": "机构", "institution_name": "名称"}
 
 
@@ -51,7 +56,9 @@ def build_intake_assets(settings: Settings, progress: Progress) -> list[dg.Asset
         progress.step("读入机构登记表、药品目录、上报值与佐证材料")
         taken = take_in_reference(settings)
         for reject in taken.rejects:
-            progress.detail(f"{reject.source_file} 第{reject.source_row}行 {reject.field or ''}：{reject.message_zh}。{reject.remedy_zh}")
+            progress.detail(
+                f"{reject.source_file} 第{reject.source_row}行 {reject.field or ''}：{reject.message_zh}。{reject.remedy_zh}"
+            )
         return dg.MaterializeResult(
             metadata={
                 "行数": metadata_table(
@@ -101,13 +108,20 @@ def build_intake_assets(settings: Settings, progress: Progress) -> list[dg.Asset
         for line in notices(summary):
             context.log.warning(line)
             progress.detail(line)
-        shown = _describe_months(settings, asked)
+        described = _describe_months(settings, asked)
         for name in ("front_sheet", "prescription", "delivery"):
-            yield dg.MaterializeResult(asset_key=dg.AssetKey(["lake", name]), metadata=shown[name])
+            key = dg.AssetKey(["lake", name])
+            for month, shown in described.items():
+                context.add_asset_metadata(shown[name], asset_key=key, partition_key=month)
+            yield dg.MaterializeResult(asset_key=key)
 
     @dg.asset(
         key=["lake", "gate_verdict"],
-        deps=[dg.AssetKey(["lake", "front_sheet"]), dg.AssetKey(["lake", "prescription"]), dg.AssetKey(["lake", "delivery"])],
+        deps=[
+            dg.AssetKey(["lake", "front_sheet"]),
+            dg.AssetKey(["lake", "prescription"]),
+            dg.AssetKey(["lake", "delivery"]),
+        ],
         group_name="intake",
         kinds={"greatexpectations", "parquet"},
         owners=OWNERS["intake"],
@@ -133,7 +147,9 @@ def build_intake_assets(settings: Settings, progress: Progress) -> list[dg.Asset
             progress.detail(f"暂缓 {row['institution_code']} {row['month']} {row['dataset']}：{row['title']}")
         return dg.MaterializeResult(
             metadata={
-                "批次状态": metadata_table(states, {"dataset": "数据集", "state": "状态", "deliveries": "批次数"}),
+                "批次状态": metadata_table(
+                    states, {"dataset": "数据集", "state": "状态", "deliveries": "批次数"}
+                ),
                 "暂缓的批次": metadata_table(
                     held,
                     {
@@ -155,79 +171,84 @@ def build_intake_assets(settings: Settings, progress: Progress) -> list[dg.Asset
     return [reference, accepted_rows, gate_verdict]
 
 
-def _describe_months(settings: Settings, asked: list[str]) -> dict[str, dict[str, object]]:
-    """What a reviewer wants to see of the months of this run, per asset, as metadata."""
-    paths = {
-        name: str(settings.lake / name / "**" / "*.parquet") for name in ("file_count", "reject", "finding")
-    }
-    paths["institution"] = str(settings.lake / "reference" / "institution.parquet")
-    values = {**paths, "months": asked}
-    shown: dict[str, dict[str, object]] = {}
+DESCRIBED = {
+    "front_sheet": "dataset = 'front_sheet'",
+    "prescription": "dataset <> 'front_sheet'",
+    "delivery": "true",
+}
+
+
+def _describe_months(settings: Settings, months: list[str]) -> dict[str, dict[str, dict[str, object]]]:
+    """Month -> asset -> what a reviewer wants to see of it, as metadata."""
+    described: dict[str, dict[str, dict[str, object]]] = {}
     with duckdb.connect() as connection:
-        for name, datasets in (
-            ("front_sheet", "dataset = 'front_sheet'"),
-            ("prescription", "dataset <> 'front_sheet'"),
-            ("delivery", "true"),
-        ):
-            totals = _rows(
-                connection,
-                "select coalesce(sum(row_count), 0) as row_count, coalesce(sum(accepted_count), 0) as accepted_count,"
-                " coalesce(sum(rejected_count), 0) as rejected_count, count(*) as files"
-                " from read_parquet($file_count, hive_partitioning = false)"
-                f" where list_contains($months, month) and {datasets}",
-                {"file_count": paths["file_count"], "months": asked},
-            )[0]
-            shown[name] = {
-                "文件数": int(totals["files"]),
-                "行数": int(totals["row_count"]),
-                "接受": int(totals["accepted_count"]),
-                "拒绝": int(totals["rejected_count"]),
-                "拒绝原因": metadata_table(
+        for name in ("file_count", "reject", "finding"):
+            connection.execute(
+                f"create table {name} as select * from read_parquet($path, hive_partitioning = false)"
+                " where list_contains($months, month)",
+                {"path": str(settings.lake / name / "**" / "*.parquet"), "months": months},
+            )
+        connection.execute(
+            "create table institution as select distinct institution_code, institution_name, valid_from, valid_to"
+            " from read_parquet($path) where cast(level as varchar) in ('2', '3')",
+            {"path": str(settings.lake / "reference" / "institution.parquet")},
+        )
+        for month in months:
+            described[month] = {
+                name: _describe_files(connection, month, where) for name, where in DESCRIBED.items()
+            }
+            for name in ("front_sheet", "prescription"):
+                described[month][name]["违反最多的规则"] = metadata_table(
                     _rows(
                         connection,
-                        "select institution_code, source_file, field, rule_id, count(*) as rows,"
-                        " min(message_zh) as message, min(remedy_zh) as remedy"
-                        " from read_parquet($reject, hive_partitioning = false)"
-                        f" where list_contains($months, month) and {datasets}"
-                        " group by all order by rows desc, 1, 2, 3, 4 limit 100",
-                        {"reject": paths["reject"], "months": asked},
+                        "select rule_id, severity, count(*) as broken, count(distinct institution_code) as institutions"
+                        " from finding where month = $month and dataset = $dataset"
+                        " group by all order by broken desc, rule_id limit 20",
+                        {"month": month, "dataset": name},
                     ),
-                    REJECT_HEADINGS,
-                ),
-            }
-        shown["delivery"]["文件清单"] = metadata_table(
-            _rows(
-                connection,
-                "select * from read_parquet($file_count, hive_partitioning = false)"
-                " where list_contains($months, month) order by rejected_count desc, institution_code, month limit 100",
-                {"file_count": paths["file_count"], "months": asked},
-            ),
-            FILE_HEADINGS,
-        )
-        shown["delivery"]["未上报的机构"] = metadata_table(
-            _rows(
-                connection,
-                "select distinct institution_code, institution_name from read_parquet($institution)"
-                " where institution_code not in (select institution_code"
-                " from read_parquet($file_count, hive_partitioning = false) where list_contains($months, month))"
-                " and level in ('2', '3') order by 1",
-                {"institution": values["institution"], "file_count": paths["file_count"], "months": asked},
-            ),
-            MISSING_HEADINGS,
-        )
-        for name in ("front_sheet", "prescription"):
-            shown[name]["违反最多的规则"] = metadata_table(
+                    RULE_HEADINGS,
+                )
+            described[month]["delivery"]["未上报的机构"] = metadata_table(
                 _rows(
                     connection,
-                    "select rule_id, severity, count(*) as broken, count(distinct institution_code) as institutions"
-                    " from read_parquet($finding, hive_partitioning = false)"
-                    " where list_contains($months, month) and dataset = $dataset"
-                    " group by all order by broken desc, rule_id limit 20",
-                    {"finding": paths["finding"], "months": asked, "dataset": name},
+                    "select institution_code, institution_name from institution"
+                    " where cast($month || '-01' as date) between coalesce(valid_from, date '1900-01-01')"
+                    " and coalesce(valid_to, date '9999-12-31')"
+                    " and institution_code not in (select institution_code from file_count where month = $month)"
+                    " order by 1",
+                    {"month": month},
                 ),
-                RULE_HEADINGS,
+                MISSING_HEADINGS,
             )
-    return shown
+    return described
+
+
+def _describe_files(connection: duckdb.DuckDBPyConnection, month: str, where: str) -> dict[str, object]:
+    files = _rows(
+        connection,
+        f"select * from file_count where month = $month and {where} order by rejected_count desc, institution_code",
+        {"month": month},
+    )
+    rejects = _rows(
+        connection,
+        "select institution_code, source_file, field, rule_id, count(*) as rows, min(message_zh) as message,"
+        f" min(remedy_zh) as remedy from reject where month = $month and {where}"
+        " group by all order by rows desc, 1, 2, 3, 4",
+        {"month": month},
+    )
+    return {
+        "文件数": len(files),
+        **{
+            title: sum(int(row[column] or 0) for row in files)
+            for title, column in (
+                ("行数", "row_count"),
+                ("接受", "accepted_count"),
+                ("拒绝", "rejected_count"),
+            )
+        },
+        "拒绝原因": metadata_table(rejects, REJECT_HEADINGS, limit=50),
+        "文件清单": metadata_table(files, FILE_HEADINGS, limit=50),
+    }
 
 
 def _rows(

@@ -23,14 +23,16 @@ SOURCE_ASSETS = {
     "delivery.delivery_state": dg.AssetKey(["lake", "gate_verdict"]),
     "delivery.gate_verdict": dg.AssetKey(["lake", "gate_verdict"]),
     "scheme": dg.AssetKey(["lake", "scheme"]),
-    "reference.reference_set": dg.AssetKey(["lake", "reference_set"]),
+    "reference_set": dg.AssetKey(["lake", "reference_set"]),
     "reference": dg.AssetKey(["lake", "reference"]),
     "cost_growth": dg.AssetKey(["lake", "cost_growth"]),
 }
 # The steps in Python stand between three parts of the project: the reference set after the first, the flags after the second.
 GROUPING = "+int_weight__computed"
 FACTS = "+path:models/marts/core"
-GROUPS = {"staging": "staging", "intermediate": "intermediate", "marts": "marts", "seeds": "policy"}
+# Groups follow the flow of the data, so that the graph of groups has no loops: what a step in Python hands back to dbt
+# belongs to the group of that step.
+GROUP_OF_STAGING = {"reference_set": "weight", "cost_growth": "cost_growth"}
 
 
 class Translator(DagsterDbtTranslator):
@@ -44,10 +46,11 @@ class Translator(DagsterDbtTranslator):
         return dg.AssetKey([dbt_resource_props["name"]])
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        """Return the layer of a model."""
+        """Return the subject of a model; staging models share one group."""
         if dbt_resource_props["resource_type"] == "seed":
             return "policy"
-        return GROUPS.get(dbt_resource_props["fqn"][1])
+        layer, subject = dbt_resource_props["fqn"][1:3]
+        return GROUP_OF_STAGING.get(subject, "staging") if layer == "staging" else subject
 
     def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
         """Return what one row is, as the model's own documentation says; never its SQL."""
@@ -87,7 +90,7 @@ def build_warehouse_assets(settings: Settings, progress: Progress) -> list[dg.As
     @dg.asset(
         key=["lake", "reference_set"],
         deps=[dg.AssetKey(["int_weight__computed"])],
-        group_name="intermediate",
+        group_name="weight",
         kinds={"parquet"},
         owners=OWNERS["warehouse"],
         pool=POOL,

@@ -39,7 +39,7 @@ def build_gate_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     ]
 
     @dg.multi_asset_check(specs=specs, name="gate_rules")
-    def gate_rules():  # noqa: ANN202  (a generator of AssetCheckResult)
+    def gate_rules():
         path = str(settings.lake / "gate_verdict" / "gate_verdict.parquet")
         with duckdb.connect() as connection:
             relation = connection.execute(

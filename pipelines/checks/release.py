@@ -15,7 +15,9 @@ def build_release_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         asset=RELEASE, description="文件行数＝接受＋拒绝；病例数＝生效批次的接受行数；各机构相加＝全市。"
     )
     def counts_reconcile() -> dg.AssetCheckResult:
-        with duckdb.connect(str(settings.releases / "current" / "marts.duckdb"), read_only=True) as connection:
+        with duckdb.connect(
+            str(settings.releases / "current" / "marts.duckdb"), read_only=True
+        ) as connection:
             rows, accepted, rejected, in_force = connection.execute(
                 "select sum(row_count), sum(accepted_count), sum(rejected_count), sum(accepted_count)"
                 " filter (where state = 'in_force' and dataset = 'front_sheet') from fct_delivery_file"

@@ -126,7 +126,7 @@ def plan_anomalies(
 
 
 def _choose_mdc(volumes: np.ndarray, mdcs: list[str], letters: str, number: int, taken: set) -> str:
-    """Return the busiest free preferred MDC if it has 3 % of the stays, else the busiest free one, else empty."""
+    """Return the busiest free preferred MDC if it has 3 % of the stays, else the busiest free, else none."""
 
     def busiest(candidates: list[str]) -> str:
         free = [m for m in candidates if (number, m) not in taken and volumes[mdcs.index(m)] > 0]

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.demo import coding
+from pipelines.demo.fee import read_fee_profiles
 from pipelines.demo.table import Row, TableError, read_rows, refuse
 
 CATALOGUE_DIR = Path(__file__).resolve().parent / "catalogue"
@@ -28,6 +29,19 @@ _PROFILE_COLUMNS = (
     "mortality", "emergency_share", "day_surgery_share", "pathway", "mcc_share", "cc_share",
 )  # fmt: skip
 _POOL_COLUMNS = ("pool", "code", "name", "severity", "weight", "sex", "age_low", "age_high")
+_ADRG = re.compile(r"^[A-Z][A-Z0-9]{2}$")
+_NUMBERS = {
+    "weight": (0, 1e5),
+    "stay_median": (0.5, 400),
+    "stay_sigma": (0, 2),
+    "cost_median_yuan": (100, 2e6),
+    "cost_sigma": (0, 1.5),
+    "mortality": (0, 1),
+    "emergency_share": (0, 1),
+    "day_surgery_share": (0, 1),
+    "mcc_share": (0, 1),
+    "cc_share": (0, 1),
+}
 _DEPARTMENT = re.compile(r"^\d{2}(\d{2})?$")
 
 
@@ -165,55 +179,149 @@ class _Candidate:
     age_high: float
 
 
-def _terms(row: Row, column: str, terms: Terms, sex: int) -> list[int]:
-    """Read `code:name|code:name`, check form and sex, and return the indexes of the pairs."""
-    found = []
-    for part in row.parts(column):
-        code, _, name = part.partition(":")
-        if not coding.DIAGNOSIS_CODE.match(code) or not name:
-            row.complain(column, f"{part!r} is not ICD-10 code:name")
-            continue
-        needs = coding.diagnosis_sex(code)
-        if needs and needs != sex:
-            row.complain(column, f"{code} is only for sex {needs}, the profile has {sex}")
-        found.append(terms.add(code, name))
-    return found
+class _Reader:
+    """Reads pools and profiles into columns and vocabularies, noting every cell that cannot be used."""
 
+    def __init__(self, fee_profiles: list[str]):
+        self.fee_profiles = fee_profiles
+        self.complaints: list[str] = []
+        self.diagnosis, self.procedure = Terms(), Terms()
+        self.levels: dict[int, int] = {}
+        self.departments: dict[str, int] = {}
+        self.pools: dict[str, dict[str, list[_Candidate]]] = {}
+        self.columns: dict[str, list] = {}
+        self.seen: set[str] = set()
 
-def _procedures(row: Row, column: str, terms: Terms, levels: dict[int, int], sex: int) -> list[int]:
-    """Read `code:name:level|...`, check form, level and sex, and return the indexes of the pairs."""
-    found = []
-    for part in row.parts(column):
-        code, _, rest = part.partition(":")
-        name, _, level = rest.rpartition(":")
-        if not coding.PROCEDURE_CODE.match(code) or not name or level not in {"0", "1", "2", "3", "4"}:
-            row.complain(column, f"{part!r} is not ICD-9-CM-3 code:name:level with a level of 0 to 4")
-            continue
-        needs = coding.procedure_sex(code)
-        if needs and needs != sex:
-            row.complain(column, f"{code} is only for sex {needs}, the profile has {sex}")
-        index = terms.add(code, name, int(level))
-        levels[index] = int(level)
-        found.append(index)
-    return found
+    def read_pools(self, path: Path) -> None:
+        """Read secondary_diagnosis.csv."""
+        for row in read_rows(path, _POOL_COLUMNS, self.complaints):
+            code, name = row.text("code"), row.text("name")
+            if not coding.DIAGNOSIS_CODE.match(code) or not name:
+                row.complain("code", "is not an ICD-10 code with a name")
+                continue
+            sex = int(row.choice("sex", ("0", "1", "2")))
+            needs = coding.diagnosis_sex(code)
+            if needs and sex and needs != sex:
+                row.complain("sex", f"{code} is only for sex {needs}")
+            low = row.number_in("age_low", 0, 130)
+            high = row.number_in("age_high", low, 130)
+            term = self.diagnosis.add(code, name)
+            candidate = _Candidate(term, row.number_in("weight", 0, 1e6), needs or sex, low, high)
+            pool = self.pools.setdefault(row.text("pool"), {severity: [] for severity in SEVERITIES})
+            pool[row.choice("severity", SEVERITIES)].append(candidate)
 
+    def read_profiles(self, path: Path) -> None:
+        """Read one profile_*.csv."""
+        for row in read_rows(path, _PROFILE_COLUMNS, self.complaints):
+            for name, value in (self._profile(row) or {}).items():
+                self.columns.setdefault(name, []).append(value)
 
-def _fitting_principals(
-    row: Row, principals: list[int], procedures: list[int], diagnosis: Terms, procedure: Terms
-):
-    """Leave out alternatives that no right sheet could have: chemotherapy without its procedure, pairs of codes."""
-    kept = []
-    for index in principals:
-        code = diagnosis.codes[index]
-        if coding.NEVER_PRINCIPAL.match(code):
-            row.complain("diagnoses", f"{code} cannot be a principal diagnosis")
-        if code.endswith("*"):
-            continue  # a dagger code with its asterisk code in one cell: no code list holds the pair
-        wanted = coding.chemo_or_radiotherapy(code) or ("74" if code.startswith("O82") else "")
-        if wanted and not any(procedure.codes[p].startswith(wanted) for p in procedures):
-            continue
-        kept.append(index)
-    return kept
+    def _profile(self, row: Row) -> dict | None:
+        """Check one profile; None where no right sheet could come of it."""
+        if not row.text("profile_id") or row.text("profile_id") in self.seen:
+            row.complain("profile_id", "is empty or used before")
+        self.seen.add(row.text("profile_id"))
+        if not _ADRG.match(row.text("adrg_code")):
+            row.complain("adrg_code", "is not a letter and two characters")
+        sex = int(row.choice("sex", ("0", "1", "2")))
+        low = row.number_in("age_low", 0, 120)
+        high = row.number_in("age_high", low, 120)
+        procedures = self._procedures(row, "procedures", sex)
+        principals = self._principals(row, sex, procedures)
+        if not row.parts("diagnoses"):
+            row.complain("diagnoses", "is empty")
+        elif not principals:
+            return None
+        if high >= 1 and any(self.diagnosis.codes[p].startswith("P") for p in principals):
+            row.complain("age_high", "must be below 1 year for a principal diagnosis of P00-P96")
+        numbers = {name: row.number_in(name, *bounds) for name, bounds in _NUMBERS.items()}
+        return numbers | {
+            "profile_id": row.text("profile_id"),
+            "adrg_code": row.text("adrg_code"),
+            "min_level": int(row.choice("min_level", ("1", "2", "3"))),
+            "institution_types": self._types(row),
+            "sex": sex,
+            "age_low": low,
+            "age_high": high,
+            "age_mode": row.number_in("age_mode", low, high),
+            "diagnoses": principals,
+            "diagnoses_required": self._diagnoses(row, "diagnoses_required", sex),
+            "procedures": procedures,
+            "procedures_optional": self._procedures(row, "procedures_optional", sex),
+            "department_code": self._department(row),
+            "fee_profile": self.fee_profiles.index(row.choice("fee_profile", tuple(self.fee_profiles))),
+            "pathway": int(row.choice("pathway", ("0", "1"))),
+            "candidates": self._candidates(row),
+        }
+
+    def _diagnoses(self, row: Row, column: str, sex: int) -> list[int]:
+        """Read `code:name|code:name`, check form and sex, and return the indexes of the terms."""
+        found = []
+        for part in row.parts(column):
+            code, _, name = part.partition(":")
+            if not coding.DIAGNOSIS_CODE.match(code) or not name:
+                row.complain(column, f"{part!r} is not ICD-10 code:name")
+                continue
+            needs = coding.diagnosis_sex(code)
+            if needs and needs != sex:
+                row.complain(column, f"{code} is only for sex {needs}, the profile has {sex}")
+            found.append(self.diagnosis.add(code, name))
+        return found
+
+    def _procedures(self, row: Row, column: str, sex: int) -> list[int]:
+        """Read `code:name:level|...`, check form, level and sex, and return the indexes of the terms."""
+        found = []
+        for part in row.parts(column):
+            code, _, rest = part.partition(":")
+            name, _, level = rest.rpartition(":")
+            if not coding.PROCEDURE_CODE.match(code) or not name or level not in {"0", "1", "2", "3", "4"}:
+                row.complain(column, f"{part!r} is not ICD-9-CM-3 code:name:level with a level of 0 to 4")
+                continue
+            needs = coding.procedure_sex(code)
+            if needs and needs != sex:
+                row.complain(column, f"{code} is only for sex {needs}, the profile has {sex}")
+            index = self.procedure.add(code, name, int(level))
+            self.levels[index] = int(level)
+            found.append(index)
+        return found
+
+    def _principals(self, row: Row, sex: int, procedures: list[int]) -> list[int]:
+        """Return the alternatives for the principal diagnosis, less those that no right sheet could have.
+
+        Left out are chemotherapy, radiotherapy and caesarean without their procedure, and a dagger code with
+        its asterisk code in one cell, which no code list holds.
+        """
+        done = [self.procedure.codes[index] for index in procedures]
+        kept = []
+        for index in self._diagnoses(row, "diagnoses", sex):
+            code = self.diagnosis.codes[index]
+            if coding.NEVER_PRINCIPAL.match(code):
+                row.complain("diagnoses", f"{code} cannot be a principal diagnosis")
+            wanted = coding.chemo_or_radiotherapy(code) or ("74" if code.startswith("O82") else "")
+            has_it = not wanted or any(item.startswith(wanted) for item in done)
+            if has_it and not code.endswith("*"):
+                kept.append(index)
+        return kept
+
+    def _types(self, row: Row) -> frozenset[str]:
+        types = frozenset(_TYPE_ALIASES.get(part, part) for part in row.parts("institution_types"))
+        if types - set(INSTITUTION_TYPES):
+            row.complain("institution_types", f"may hold {', '.join(INSTITUTION_TYPES)}")
+        return types
+
+    def _department(self, row: Row) -> int:
+        code = row.text("department_code")
+        if not _DEPARTMENT.match(code):
+            row.complain("department_code", "is not a department of RC023")
+        return self.departments.setdefault(code, len(self.departments))
+
+    def _candidates(self, row: Row) -> dict[str, list[_Candidate]]:
+        """Return the further diagnoses of all pools of a profile by severity."""
+        unknown = [pool for pool in row.parts("pools") if pool not in self.pools]
+        if unknown:
+            row.complain("pools", f"{', '.join(unknown)} is not a pool of secondary_diagnosis.csv")
+        known = [self.pools[pool] for pool in row.parts("pools") if pool in self.pools]
+        return {severity: [item for pool in known for item in pool[severity]] for severity in SEVERITIES}
 
 
 def _padded(lists: list[list[int]], width: int = 0) -> np.ndarray:
@@ -223,32 +331,6 @@ def _padded(lists: list[list[int]], width: int = 0) -> np.ndarray:
     for number, items in enumerate(lists):
         matrix[number, : len(items)] = items
     return matrix
-
-
-def _read_pools(
-    path: Path, diagnosis: Terms, complaints: list[str]
-) -> dict[str, dict[str, list[_Candidate]]]:
-    pools: dict[str, dict[str, list[_Candidate]]] = {}
-    for row in read_rows(path, _POOL_COLUMNS, complaints):
-        code, name = row.text("code"), row.text("name")
-        if not coding.DIAGNOSIS_CODE.match(code) or not name:
-            row.complain("code", "is not an ICD-10 code with a name")
-            continue
-        sex = int(row.choice("sex", ("0", "1", "2")))
-        needs = coding.diagnosis_sex(code)
-        if needs and sex and needs != sex:
-            row.complain("sex", f"{code} is only for sex {needs}")
-        low = row.number_in("age_low", 0, 130)
-        candidate = _Candidate(
-            diagnosis.add(code, name),
-            row.number_in("weight", 0, 1e6),
-            needs or sex,
-            low,
-            row.number_in("age_high", low, 130),
-        )
-        severity = row.choice("severity", SEVERITIES)
-        pools.setdefault(row.text("pool"), {s: [] for s in SEVERITIES})[severity].append(candidate)
-    return pools
 
 
 def _build_draw(candidates: list[list[_Candidate]]) -> Draw:
@@ -272,98 +354,29 @@ def _build_draw(candidates: list[list[_Candidate]]) -> Draw:
     )
 
 
-def load_catalogue(directory: Path | None = None, fee_profiles: list[str] | None = None) -> Catalogue:
-    """Read every `profile_*.csv` and `secondary_diagnosis.csv` of the directory.
+def load_catalogue(directory: Path | None = None) -> Catalogue:
+    """Read every `profile_*.csv` and `secondary_diagnosis.csv` of the directory, the package's own by
+    default.
 
-    `fee_profiles` are the names that `fee_profile` may have. Raises CatalogueError naming file, row and
-    column.
+    Raises CatalogueError naming file, row and column.
     """
     directory = directory or CATALOGUE_DIR
     paths = sorted(directory.glob("profile_*.csv"))
     pool_path = directory / "secondary_diagnosis.csv"
     if not paths or not pool_path.exists():
         raise CatalogueError(f"{directory} has no profile_*.csv or no secondary_diagnosis.csv")
-    complaints: list[str] = []
-    diagnosis, procedure, levels = Terms(), Terms(), {}
-    pools = _read_pools(pool_path, diagnosis, complaints)
-    fee_profiles = fee_profiles or sorted(
-        {row.text("fee_profile") for p in paths for row in read_rows(p, (), [])}
-    )
-    columns: dict[str, list] = {name: [] for name in (*_PROFILE_COLUMNS, "candidates")}
-    departments: dict[str, int] = {}
-    seen: dict[str, str] = {}
+    reader = _Reader(read_fee_profiles()[0])
+    reader.read_pools(pool_path)
     for path in paths:
-        for row in read_rows(path, _PROFILE_COLUMNS, complaints):
-            _read_profile(row, columns, diagnosis, procedure, levels, pools, fee_profiles, departments, seen)
-    refuse(complaints, CatalogueError)
-    if not columns["profile_id"]:
+        reader.read_profiles(path)
+    refuse(reader.complaints, CatalogueError)
+    if not reader.columns:
         raise CatalogueError(f"{directory} holds no profile")
-    return _assemble(columns, diagnosis, procedure, levels, fee_profiles, departments)
+    return _assemble(reader)
 
 
-def _read_profile(row, columns, diagnosis, procedure, levels, pools, fee_profiles, departments, seen) -> None:
-    """Check one profile and append its values to `columns`; leave it out if its diagnoses and procedures contradict."""
-    profile_id = row.text("profile_id")
-    if not profile_id or profile_id in seen:
-        row.complain("profile_id", f"is empty or stands already in {seen.get(profile_id, 'this file')}")
-    seen[profile_id] = f"{row.file} row {row.number}"
-    if not re.match(r"^[A-Z][A-Z0-9]{2}$", row.text("adrg_code")):
-        row.complain("adrg_code", "is not a letter and two characters")
-    sex = int(row.choice("sex", ("0", "1", "2")))
-    low = row.number_in("age_low", 0, 120)
-    high = row.number_in("age_high", low, 120)
-    principals = _terms(row, "diagnoses", diagnosis, sex)
-    procedures = _procedures(row, "procedures", procedure, levels, sex)
-    principals = _fitting_principals(row, principals, procedures, diagnosis, procedure)
-    if not principals:
-        if not row.parts("diagnoses"):
-            row.complain("diagnoses", "is empty")
-        return  # every alternative asks for a procedure that the profile lacks: no sheet could be right
-    if high >= 1 and any(diagnosis.codes[p].startswith("P") for p in principals):
-        row.complain("age_high", "must be below 1 year for a principal diagnosis of P00-P96")
-    types = frozenset(_TYPE_ALIASES.get(part, part) for part in row.parts("institution_types"))
-    if types - set(INSTITUTION_TYPES):
-        row.complain("institution_types", f"may hold {', '.join(INSTITUTION_TYPES)}")
-    unknown = [pool for pool in row.parts("pools") if pool not in pools]
-    if unknown:
-        row.complain("pools", f"{', '.join(unknown)} is not a pool of secondary_diagnosis.csv")
-    department = row.text("department_code")
-    if not _DEPARTMENT.match(department):
-        row.complain("department_code", "is not a department of RC023")
-    values = {
-        "profile_id": profile_id,
-        "adrg_code": row.text("adrg_code"),
-        "weight": row.number_in("weight", 0, 1e5),
-        "min_level": int(row.choice("min_level", ("1", "2", "3"))),
-        "institution_types": types,
-        "sex": sex,
-        "age_low": low,
-        "age_high": high,
-        "age_mode": row.number_in("age_mode", low, high),
-        "diagnoses": principals,
-        "diagnoses_required": _terms(row, "diagnoses_required", diagnosis, sex),
-        "procedures": procedures,
-        "procedures_optional": _procedures(row, "procedures_optional", procedure, levels, sex),
-        "department_code": departments.setdefault(department, len(departments)),
-        "stay_median": row.number_in("stay_median", 0.5, 400),
-        "stay_sigma": row.number_in("stay_sigma", 0, 2),
-        "cost_median_yuan": row.number_in("cost_median_yuan", 100, 2e6),
-        "cost_sigma": row.number_in("cost_sigma", 0, 1.5),
-        "fee_profile": fee_profiles.index(row.choice("fee_profile", tuple(fee_profiles))),
-        "pathway": int(row.choice("pathway", ("0", "1"))),
-        "pools": row.parts("pools"),
-        "candidates": {
-            severity: [c for pool in row.parts("pools") for c in pools.get(pool, {}).get(severity, [])]
-            for severity in SEVERITIES
-        },
-    }
-    for share in ("mortality", "emergency_share", "day_surgery_share", "mcc_share", "cc_share"):
-        values[share] = row.number_in(share, 0, 1)
-    for name, value in values.items():
-        columns[name].append(value)
-
-
-def _assemble(columns, diagnosis, procedure, levels, fee_profiles, departments) -> Catalogue:
+def _assemble(reader: _Reader) -> Catalogue:
+    columns = reader.columns
     principals = columns["diagnoses"]
     counts = np.array([len(items) for items in principals], dtype=np.int32)
     return Catalogue(
@@ -384,13 +397,13 @@ def _assemble(columns, diagnosis, procedure, levels, fee_profiles, departments) 
         procedures=_padded(columns["procedures"]),
         optional=_padded(columns["procedures_optional"]),
         department=np.array(columns["department_code"], dtype=np.int32),
-        departments=list(departments),
+        departments=list(reader.departments),
         stay_median=np.array(columns["stay_median"]),
         stay_sigma=np.array(columns["stay_sigma"]),
         cost_median=np.array(columns["cost_median_yuan"]),
         cost_sigma=np.array(columns["cost_sigma"]),
         fee_profile=np.array(columns["fee_profile"], dtype=np.int32),
-        fee_profiles=fee_profiles,
+        fee_profiles=reader.fee_profiles,
         mortality=np.array(columns["mortality"]),
         emergency_share=np.array(columns["emergency_share"]),
         day_surgery_share=np.array(columns["day_surgery_share"]),
@@ -398,9 +411,9 @@ def _assemble(columns, diagnosis, procedure, levels, fee_profiles, departments) 
         mcc_share=np.array(columns["mcc_share"]),
         cc_share=np.array(columns["cc_share"]),
         draws={s: _build_draw([candidates[s] for candidates in columns["candidates"]]) for s in SEVERITIES},
-        diagnosis=diagnosis,
-        procedure=procedure,
+        diagnosis=reader.diagnosis,
+        procedure=reader.procedure,
         procedure_level=np.array(
-            [levels.get(index, 0) for index in range(len(procedure.codes))], dtype=np.int8
+            [reader.levels[index] for index in range(len(reader.procedure.codes))], dtype=np.int8
         ),
     )

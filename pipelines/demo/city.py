@@ -15,12 +15,19 @@ from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from pipelines.demo.delivery import ISSUE_COLUMNS, MONTH_COLUMNS, YEAR_COLUMNS, YearResult, write_year
-from pipelines.demo.fault import DATASETS, KEY_COLUMNS, Fault, plan_faults
+from pipelines.demo.delivery import (
+    ISSUE_COLUMNS,
+    MONTH_COLUMNS,
+    YEAR_COLUMNS,
+    YearResult,
+    YearTask,
+    write_year,
+)
+from pipelines.demo.fault import DATASETS, KEY_COLUMNS, plan_faults
+from pipelines.demo.formulary import DRUG_COLUMNS, check_conditions
 from pipelines.demo.identity import IDENTITY_MARKERS
 from pipelines.demo.institution import REGISTER_COLUMNS
 from pipelines.demo.plan import City, CityRequest, city_of, month_name
-from pipelines.demo.prescription import DRUG_COLUMNS, check_conditions
 from pipelines.demo.reported import write_reported
 
 ANOMALY_COLUMNS = (
@@ -83,21 +90,33 @@ def generate_city(
     for folder in (deliveries, key):
         if folder.is_dir() and any(folder.iterdir()):
             raise DeliveriesExistError(
-                f"{folder} is not empty: remove it or choose another folder, deliveries are never written over"
+                f"{folder} is not empty: choose another folder, deliveries are never written over"
             )
     request = CityRequest(
         seed, institutions, front_sheets, prescriptions, tuple(sorted(set(years))), clean,
         Path(catalogue).resolve() if catalogue else None,
     )  # fmt: skip
     city = city_of(request)
-    check_conditions(city.prescription_book)
+    check_conditions(city.formulary)
     faults = plan_faults(city)
     (deliveries / "reference").mkdir(parents=True, exist_ok=True)
     (key / "case").mkdir(parents=True, exist_ok=True)
     (deliveries / ".demonstration").write_text(MARKER, encoding="utf-8", newline="\n")
     _write_reference(city, deliveries / "reference")
     reported, evidence = write_reported(city, deliveries / "reported")
-    results = _write_years(city, request, deliveries, key / "case", faults, max(1, workers), progress)
+    tasks = [
+        YearTask(
+            request,
+            deliveries,
+            institution.number,
+            year,
+            tuple(f for f in faults if (f.institution_number, f.month // 12) == (institution.number, year)),
+            key / "case",
+        )
+        for institution in sorted(city.institutions, key=lambda i: (-i.size, i.number))
+        for year in city.years
+    ]
+    results = _write_years(tasks, workers, progress)
     written = _write_key(city, request, key, results)
     rows = {name: sum(result.rows[name] for result in results) for name in DATASETS}
     return CitySummary(
@@ -131,51 +150,31 @@ def write_correction(out: Path, institution_code: str, month: str, *, deliveries
     names = {month_name(m): m for m in city.months}
     if institution_code not in numbers or month not in names:
         raise ValueError(f"{institution_code} {month} is not in this city")
-    target = (deliveries or out / "deliveries") / institution_code / month
+    deliveries = deliveries or out / "deliveries"
+    target = deliveries / institution_code / month
     if target.exists():
         shutil.rmtree(target)
     number = names[month]
-    write_year(
-        request,
-        deliveries or out / "deliveries",
-        None,
-        numbers[institution_code],
-        number // 12,
-        [],
-        only_month=number,
-    )
+    write_year(YearTask(request, deliveries, numbers[institution_code], number // 12, only_month=number))
     return target
 
 
-def _write_years(
-    city, request, deliveries, truth, faults: list[Fault], workers, progress
-) -> list[YearResult]:
-    """Write every institution's years, the largest first, and return the results in a fixed order."""
-    tasks = [
-        (i.number, year)
-        for i in sorted(city.institutions, key=lambda i: (-i.size, i.number))
-        for year in city.years
-    ]
-    of_task = {task: [f for f in faults if (f.institution_number, f.month // 12) == task] for task in tasks}
+def _write_years(tasks: list[YearTask], workers: int, progress: Progress | None) -> list[YearResult]:
+    """Write every institution's years and return the results in a fixed order."""
     results: list[YearResult] = []
 
     def report(result: YearResult) -> None:
         results.append(result)
         if progress:
-            code = city.institutions[result.institution_number - 1].code
-            progress(f"{code} {result.year}", len(results), len(tasks))
+            progress(f"HZ{result.institution_number:03d} {result.year}", len(results), len(tasks))
 
-    if workers == 1 or len(tasks) == 1:
-        for number, year in tasks:
-            report(write_year(request, deliveries, truth, number, year, of_task[number, year]))
+    if workers <= 1 or len(tasks) == 1:
+        for task in tasks:
+            report(write_year(task))
     else:
         # spawn: a forked child would inherit Arrow's threads in an unusable state
         with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn")) as pool:
-            futures = [
-                pool.submit(write_year, request, deliveries, truth, number, year, of_task[number, year])
-                for number, year in tasks
-            ]
-            for future in as_completed(futures):
+            for future in as_completed([pool.submit(write_year, task) for task in tasks]):
                 report(future.result())
     return sorted(results, key=lambda result: (result.institution_number, result.year))
 
@@ -183,7 +182,7 @@ def _write_years(
 def _write_reference(city: City, folder: Path) -> None:
     rows = [row for institution in city.institutions for row in institution.register_rows()]
     write_csv(folder / "institution.csv", REGISTER_COLUMNS, rows)
-    write_csv(folder / "drug.csv", DRUG_COLUMNS, city.prescription_book.master)
+    write_csv(folder / "drug.csv", DRUG_COLUMNS, city.formulary.master)
 
 
 def _write_key(city: City, request: CityRequest, key: Path, results: list[YearResult]) -> int:

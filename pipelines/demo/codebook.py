@@ -35,7 +35,7 @@ PROCEDURES = 7
 
 
 class CodeBook:
-    """Arrays over diagnosis terms and procedure terms of one catalogue, and vocabularies to write them with."""
+    """Arrays over the diagnosis and procedure terms of one catalogue, and vocabularies to write them with."""
 
     def __init__(self, catalogue: Catalogue):
         diagnosis, procedure = catalogue.diagnosis, catalogue.procedure
@@ -124,7 +124,7 @@ class CodeBook:
         self.cause_names = Vocabulary([name for _, _, name, _ in rows])
 
     def external_cause(self, injury: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """Return the index of an external cause for each injury term, -1 where the term is -1. `u` is uniform."""
+        """Return an external cause for each injury term, -1 where the term is -1. `u` is uniform."""
         group = np.where(injury >= 0, self.cause_group[injury], 0)
         position = np.searchsorted(self._cause_edges, group + np.minimum(u, 0.999999), side="right")
         return np.where(injury >= 0, position % self._causes, -1)

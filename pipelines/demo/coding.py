@@ -123,6 +123,19 @@ def incision_class(code: str) -> int:
     return 2 if code.startswith(_CONTAMINATED) else 1
 
 
+# (prefixes of the operation, usual and second anaesthesia); the first that fits counts, the last fits all.
+_ANAESTHESIA: tuple[tuple[tuple[str, ...], tuple[str, str]], ...] = (
+    (("36.0", "37.2", "37.7", "38.9", "39.5", "39.7", "39.9", "00.6", "88.", "92.", "99."), ("0302", "0302")),
+    (("08.", "09.", "10.", "11.", "12.", "13.", "14.", "15.", "16."), ("0301", "0303")),
+    (("45.1", "45.2", "45.4", "43.4", "42.3", "51.8", "33.2", "69.0", "69.5", "68.1"), ("0102", "0102")),
+    (("72.", "73.", "74.", "75."), ("020103", "020102")),
+    (("60.", "61.", "62.", "63.", "64.", "49.", "53.", "56.", "57.", "58."), ("0201", "0103")),
+    (("76.", "77.", "78.", "79.", "80.", "81.", "82.", "83.", "84."), ("0202", "0103")),
+    (("",), ("0103", "0101")),
+)
+_MINOR = ("23.", "24.", "85.", "86.")
+
+
 def anaesthesia_choices(code: str, level: int) -> tuple[str, str]:
     """Return the usual and the second anaesthesia (RC013) of an operation; codes starting 03 are local.
 
@@ -130,22 +143,6 @@ def anaesthesia_choices(code: str, level: int) -> tuple[str, str]:
     """
     if level == 0:
         return "", ""
-    chapter = int(code[:2])
-    if code.startswith(("36.0", "37.2", "37.7", "38.9", "39.5", "39.7", "39.9", "00.6", "88.", "92.", "99.")):
+    if level == 1 and code.startswith(_MINOR):
         return "0302", "0302"
-    if 8 <= chapter <= 16:
-        return "0301", "0303"
-    if chapter in (23, 24, 86, 85) and level == 1:
-        return "0302", "0302"
-    if (
-        code.startswith(("45.", "43.4", "42.3", "51.8", "33.2", "69.0", "69.5", "68.1"))
-        and incision_class(code) == 0
-    ):
-        return "0102", "0102"
-    if chapter in (72, 73, 74, 75):
-        return "020103", "020102"
-    if 60 <= chapter <= 64 or chapter in (49, 53, 56, 57, 58):
-        return "0201", "0103"
-    if 76 <= chapter <= 84:
-        return "0202", "0103"
-    return "0103", "0101"
+    return next(choices for prefixes, choices in _ANAESTHESIA if code.startswith(prefixes))

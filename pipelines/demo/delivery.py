@@ -20,13 +20,11 @@ from pipelines.demo import text
 from pipelines.demo.fault import DATASETS, DeliveryFile, Fault, FaultWriter, hash_of, total_of
 from pipelines.demo.institution import Institution
 from pipelines.demo.plan import City, CityRequest, Piece, city_of, month_name
-from pipelines.demo.prescription import (
-    ISSUES,
+from pipelines.demo.prescription import ISSUES, Prescriptions, draw_prescriptions
+from pipelines.demo.prescription_sheet import (
     LINE_COLUMNS,
     PRESCRIPTION_COLUMNS,
     REVIEW_COLUMNS,
-    Prescriptions,
-    draw_prescriptions,
     prescription_lines,
 )
 from pipelines.demo.sheet import layout, sheet_lines
@@ -54,6 +52,7 @@ MONTH_COLUMNS = (
     "institution_code", "month", "front_sheet", "prescription", "prescription_line", "prescription_review",
     "front_sheet_fee_yuan", "prescription_amount_yuan", "is_delivered",
 )  # fmt: skip
+_WITH_AMOUNTS = ("front_sheet", "prescription", "prescription_line")
 ISSUE_COLUMNS = ("institution_code", "year", "issue_code", "written", "found_by_pharmacist")
 
 
@@ -77,9 +76,7 @@ class _Month:
     """Running totals of one month while its chunks are written."""
 
     rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DATASETS, 0))
-    fee: int = 0
-    amount: int = 0
-    line_amount: int = 0
+    cents: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_WITH_AMOUNTS, 0))
 
 
 def headers(institution: Institution) -> dict[str, str]:
@@ -101,167 +98,176 @@ def _append(path: Path, institution: Institution, header: str, body: bytes) -> N
         file.write(body if institution.encoding != "gb18030" else body.decode("utf-8").encode("gb18030"))
 
 
-def write_year(
-    request: CityRequest,
-    deliveries: Path,
-    truth: Path | None,
-    number: int,
-    year: int,
-    faults: list[Fault],
-    only_month: int | None = None,
-) -> YearResult:
-    """Write the deliveries of institution `number` in `year` and return what was written.
+@dataclass(frozen=True)
+class YearTask:
+    """What one call of `write_year` has to do; small and picklable.
 
-    `truth` is the folder of the case truth, None to leave it out; `only_month` limits what is written, not
+    `truth` is the folder of the case truth, None to leave it out. `only_month` limits what is written, not
     what is drawn, so that one month comes out as it does in the whole city.
     """
-    city = city_of(request)
-    institution = city.institutions[number - 1]
-    result = YearResult(number, year)
-    months: dict[int, _Month] = {}
-    totals = _Totals()
-    writer: pq.ParquetWriter | None = None
-    for chunk, pieces in enumerate(city.chunks(institution, year)):
-        stays = draw_stays(city, institution, year, chunk, pieces)
-        rx = draw_prescriptions(city, institution, year, chunk, pieces, stays)
-        if only_month is None:
-            totals.add(stays, rx)
-            table = _truth_table(city, institution, stays, pieces)
-            if truth is not None:
-                writer = writer or pq.ParquetWriter(
-                    truth / f"{institution.code}-{year}.parquet", table.schema
-                )
-                writer.write_table(table)
-        _write_chunk(city, institution, deliveries, pieces, stays, rx, months, only_month)
-    if writer:
-        writer.close()
-    by_month: dict[int, list[Fault]] = {}
-    for fault in faults:
-        by_month.setdefault(fault.month, []).append(fault)
-    for month in sorted(months):
-        _finish_month(city, institution, deliveries, month, months[month], by_month.get(month, []), result)
-    if only_month is None:
-        result.year_row = totals.row(institution, year)
-        result.issues = totals.issue_rows(institution, year)
-    return result
+
+    request: CityRequest
+    deliveries: Path
+    number: int
+    year: int
+    faults: tuple[Fault, ...] = ()
+    truth: Path | None = None
+    only_month: int | None = None
 
 
-def _write_chunk(city, institution, deliveries, pieces, stays, rx, months, only_month) -> None:
-    """Write the rows of a chunk into their months' files."""
-    if only_month is not None and all(piece.month != only_month for piece in pieces):
-        return
-    lines = {"front_sheet": sheet_lines(city, institution, stays)}
-    lines |= prescription_lines(city, institution, stays, rx)
-    line_edges = np.searchsorted(rx.line_row, np.arange(len(rx) + 1))
-    review_edges = np.concatenate([[0], np.cumsum(rx.is_reviewed)])
-    header = headers(institution)
-    stay, script = 0, 0
-    for piece in pieces:
-        a, b = stay, stay + piece.stay_count
-        c, d = script, script + piece.prescription_count
-        stay, script = b, d
-        if only_month is not None and piece.month != only_month:
-            continue
-        spans = {
-            "front_sheet": (a, b),
-            "prescription": (c, d),
-            "prescription_line": (int(line_edges[c]), int(line_edges[d])),
-            "prescription_review": (int(review_edges[c]), int(review_edges[d])),
-        }
-        folder = deliveries / institution.code / month_name(piece.month)
-        folder.mkdir(parents=True, exist_ok=True)
-        total = months.setdefault(piece.month, _Month())
-        for dataset, (start, stop) in spans.items():
-            body = text.joined(lines[dataset], start, stop)
-            _append(folder / f"{dataset}.csv", institution, header[dataset], body)
-            total.rows[dataset] += stop - start
-        total.fee += int(stays.fees.total[a:b].sum())
-        total.amount += int(rx.amount[c:d].sum())
-        start, stop = spans["prescription_line"]
-        total.line_amount += int(rx.line_cents[start:stop].sum())
+def write_year(task: YearTask) -> YearResult:
+    """Write the deliveries of one institution and year and return what was written."""
+    writer = _YearWriter(task)
+    for chunk, pieces in enumerate(writer.city.chunks(writer.institution, task.year)):
+        writer.write_chunk(chunk, pieces)
+    return writer.finish()
 
 
-def _finish_month(city, institution, deliveries, month, total, faults, result) -> None:
-    """Apply the month's faults, write its envelope, and add to the result."""
-    folder = deliveries / institution.code / month_name(month)
-    kinds = {fault.kind for fault in faults}
-    key = FaultWriter(city, institution, month, faults)
-    declared = {
-        "front_sheet": (total.rows["front_sheet"], total.fee),
-        "prescription": (total.rows["prescription"], total.amount),
-        "prescription_line": (total.rows["prescription_line"], total.line_amount),
-        "prescription_review": (total.rows["prescription_review"], None),
-    }
-    delivered = dict(total.rows)
-    if "missing_month" in kinds:
-        shutil.rmtree(folder)
-        key.note(next(fault for fault in faults if fault.kind == "missing_month"))
-        delivered = dict.fromkeys(DATASETS, 0)
-    else:
-        hashes = {}
-        concerned = {fault.dataset for fault in faults} & set(DATASETS)
+class _YearWriter:
+    """Writes one institution's year: rows chunk by chunk, then faults and envelopes month by month."""
+
+    def __init__(self, task: YearTask):
+        self.task = task
+        self.city = city_of(task.request)
+        self.institution = self.city.institutions[task.number - 1]
+        self.result = YearResult(task.number, task.year)
+        self.months: dict[int, _Month] = {}
+        self.totals = _Totals()
+        self._truth: pq.ParquetWriter | None = None
+
+    def folder(self, month: int) -> Path:
+        """Return the folder of a month."""
+        return self.task.deliveries / self.institution.code / month_name(month)
+
+    def write_chunk(self, chunk: int, pieces: list[Piece]) -> None:
+        """Draw a chunk and append its rows to the files of its months."""
+        place = (self.city, self.institution, self.task.year, chunk, pieces)
+        wanted = self.task.only_month
+        stays = draw_stays(*place)
+        rx = draw_prescriptions(*place, stays=stays)
+        if wanted is None:
+            self.totals.add(stays, rx)
+        if self.task.truth is not None:
+            table = _truth_table(self.city, self.institution, stays, pieces)
+            path = self.task.truth / f"{self.institution.code}-{self.task.year}.parquet"
+            self._truth = self._truth or pq.ParquetWriter(path, table.schema)
+            self._truth.write_table(table)
+        if wanted is None or any(piece.month == wanted for piece in pieces):
+            self._append_rows(pieces, stays, rx)
+
+    def _append_rows(self, pieces: list[Piece], stays: Stays, rx: Prescriptions) -> None:
+        lines = {"front_sheet": sheet_lines(self.city, self.institution, stays)}
+        lines |= prescription_lines(self.city, self.institution, stays, rx)
+        line_edges = np.searchsorted(rx.line_row, np.arange(len(rx) + 1))
+        review_edges = np.concatenate([[0], np.cumsum(rx.is_reviewed)])
+        header = headers(self.institution)
+        stay, script = 0, 0
+        for piece in pieces:
+            a, b = stay, stay + piece.stay_count
+            c, d = script, script + piece.prescription_count
+            stay, script = b, d
+            if self.task.only_month not in (None, piece.month):
+                continue
+            first, last = int(line_edges[c]), int(line_edges[d])
+            spans = {
+                "front_sheet": (a, b),
+                "prescription": (c, d),
+                "prescription_line": (first, last),
+                "prescription_review": (int(review_edges[c]), int(review_edges[d])),
+            }
+            self.folder(piece.month).mkdir(parents=True, exist_ok=True)
+            total = self.months.setdefault(piece.month, _Month())
+            for dataset, (start, stop) in spans.items():
+                path = self.folder(piece.month) / f"{dataset}.csv"
+                _append(path, self.institution, header[dataset], text.joined(lines[dataset], start, stop))
+                total.rows[dataset] += stop - start
+            total.cents["front_sheet"] += int(stays.fees.total[a:b].sum())
+            total.cents["prescription"] += int(rx.amount[c:d].sum())
+            total.cents["prescription_line"] += int(rx.line_cents[first:last].sum())
+
+    def finish(self) -> YearResult:
+        """Apply faults, write envelopes, and return what was written."""
+        if self._truth:
+            self._truth.close()
+        for month in sorted(self.months):
+            self._finish_month(month, [fault for fault in self.task.faults if fault.month == month])
+        if self.task.only_month is None:
+            self.result.year_row = self.totals.row(self.institution, self.task.year)
+            self.result.issues = self.totals.issue_rows(self.institution, self.task.year)
+        return self.result
+
+    def _finish_month(self, month: int, faults: list[Fault]) -> None:
+        total, folder = self.months[month], self.folder(month)
+        fault_of = {fault.kind: fault for fault in faults}
+        key = FaultWriter(self.city, self.institution, month, faults)
+        written = (total.cents["front_sheet"], total.cents["prescription"])
+        if "missing_month" in fault_of:
+            shutil.rmtree(folder)
+            key.note(fault_of["missing_month"])
+            total.rows = dict.fromkeys(DATASETS, 0)
+        else:
+            self._change_files(folder, total, key)
+            self._write_envelope(month, total, set(fault_of))
+            if "stray_names" in fault_of:
+                (folder / "说明.txt").write_text("本月数据已核对。\n", encoding="utf-8", newline="\n")
+                (folder / "备份").mkdir()
+                (folder / "备份" / "front_sheet.csv").write_bytes(b"")
+                key.note(fault_of["stray_names"])
+        for name in DATASETS:
+            self.result.rows[name] += total.rows[name]
+        self.result.faults += key.key
+        self.result.months.append(
+            [self.institution.code, month_name(month), *(str(total.rows[name]) for name in DATASETS)]
+            + [f"{cents / 100:.2f}" for cents in written]
+            + [str(int("missing_month" not in fault_of))]
+        )
+
+    def _change_files(self, folder: Path, total: _Month, key: FaultWriter) -> None:
+        """Apply the month's faults to its files; declared totals follow what is then in them."""
+        encoding, end = self.institution.encoding, self.institution.line_end
         files = {
-            name: DeliveryFile.read(name, folder / f"{name}.csv", institution.encoding, institution.line_end)
-            for name in sorted(concerned)
+            name: DeliveryFile.read(name, folder / f"{name}.csv", encoding, end)
+            for name in DATASETS
+            if any(fault.dataset == name for fault in key.faults)
         }
         overrides = key.apply(files)
         for name, file in files.items():
-            declared[name] = (len(file.lines) - 1, total_of(file, institution))
-            delivered[name] = len(file.lines) - 1
+            total.rows[name] = len(file.lines) - 1
+            cents = total_of(file, self.institution)
+            if cents is not None:
+                total.cents[name] = cents
             file.path.write_bytes(overrides.get(name, file.content()))
+
+    def _write_envelope(self, month: int, total: _Month, kinds: set[str]) -> None:
+        """Write what the sender declares, wrong where a fault says so."""
+        following = dt.date((month + 1) // 12, (month + 1) % 12 + 1, 8)
+        files = []
         for name in DATASETS:
-            content = (folder / f"{name}.csv").read_bytes()
-            hashes[name] = hash_of(content)
-            result.size += len(content)
-        result.files += len(DATASETS)
-        _write_envelope(institution, month, folder, declared, hashes, kinds)
-        if "stray_names" in kinds:
-            (folder / "说明.txt").write_text("本月数据已核对。\n", encoding="utf-8")
-            (folder / "备份").mkdir()
-            (folder / "备份" / "front_sheet.csv").write_bytes(b"")
-            key.note(next(fault for fault in faults if fault.kind == "stray_names"))
-    for name in DATASETS:
-        result.rows[name] += delivered[name]
-    result.faults += key.key
-    result.months.append(
-        [
-            institution.code,
-            month_name(month),
-            *(str(delivered[name]) for name in DATASETS),
-            f"{total.fee / 100:.2f}",
-            f"{total.amount / 100:.2f}",
-            str(int("missing_month" not in kinds)),
-        ]
-    )
-
-
-def _write_envelope(institution, month, folder, declared, hashes, kinds) -> None:
-    """Write what the sender declares, wrong where a fault says so."""
-    following = dt.date((month + 1) // 12, (month + 1) % 12 + 1, 8)
-    files = []
-    for name in DATASETS:
-        rows, fee = declared[name]
-        digest = hashes[name]
-        if name == "front_sheet":
-            rows += 7 * ("declared_rows" in kinds)
-            fee += 100_000 * ("declared_fee" in kinds)
-            digest = hash_of(digest.encode()) if "declared_hash" in kinds else digest
-        if name == "prescription":
-            fee += 100_000 * ("declared_amount" in kinds)
-        entry = {"name": f"{name}.csv", "rows": rows, "sha256": digest}
-        files.append(entry | ({} if fee is None else {"total_fee_yuan": f"{fee / 100:.2f}"}))
-    envelope = {
-        "institution_code": institution.code,
-        "period": month_name(month),
-        "submitted_at": f"{following.isoformat()}T09:{institution.number % 60:02d}:00+08:00",
-        "files": files,
-    }
-    body = json.dumps(envelope, ensure_ascii=False, indent=2)
-    (folder / "envelope.json").write_text(body + "\n", encoding="utf-8", newline="\n")
+            content = (self.folder(month) / f"{name}.csv").read_bytes()
+            self.result.size += len(content)
+            self.result.files += 1
+            entry = {"name": f"{name}.csv", "rows": total.rows[name], "sha256": hash_of(content)}
+            cents = total.cents.get(name)
+            if name == "front_sheet":
+                entry["rows"] += 7 * ("declared_rows" in kinds)
+                cents += 100_000 * ("declared_fee" in kinds)
+                if "declared_hash" in kinds:
+                    entry["sha256"] = hash_of(content + b"?")
+            if name == "prescription":
+                cents += 100_000 * ("declared_amount" in kinds)
+            files.append(entry if cents is None else entry | {"total_fee_yuan": f"{cents / 100:.2f}"})
+        envelope = {
+            "institution_code": self.institution.code,
+            "period": month_name(month),
+            "submitted_at": f"{following.isoformat()}T09:{self.institution.number % 60:02d}:00+08:00",
+            "files": files,
+        }
+        body = json.dumps(envelope, ensure_ascii=False, indent=2)
+        (self.folder(month) / "envelope.json").write_text(body + "\n", encoding="utf-8", newline="\n")
 
 
 def _truth_table(city: City, institution: Institution, stays: Stays, pieces: list[Piece]) -> pa.Table:
-    """Return what is known about each stay beyond its sheet; one row per stay, `source_row` as written before faults."""
+    """Return what is known of each stay beyond its sheet; `source_row` is where it stands in the file."""
     place = [np.arange(piece.stay_count) + piece.stay_first + 2 for piece in pieces]
     source_row = np.concatenate(place) if place else np.zeros(0)
     catalogue = city.catalogue

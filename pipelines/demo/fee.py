@@ -72,28 +72,35 @@ def channel_columns(channel: str) -> np.ndarray:
     return np.array([_COLUMN[item] for item in CHANNEL_ITEMS[channel]])
 
 
-def draw_fees(
-    rng: np.random.Generator,
-    target_yuan: np.ndarray,
-    shares: np.ndarray,
-    fee_profile: list[str],
-    is_operated: np.ndarray,
-    is_anaesthetised: np.ndarray,
-    has_pathology: np.ndarray,
-    is_infection: np.ndarray,
-    is_tcm_hospital: bool,
-    factors: np.ndarray,
-    self_paid_share: np.ndarray,
-) -> Fees:
-    """Split `target_yuan` over the items and multiply by `factors` (rows × 24).
+@dataclass(frozen=True)
+class FeeRequest:
+    """What the fees of a chunk depend on: one entry per row, `shares` and `factors` are rows × 24.
 
-    `shares` is rows × 24, `fee_profile` the name of each row's profile; all other arrays are one value per
-    row. Operations have a fee, stays without one have none; pathology has a fee exactly where there is a
-    specimen.
+    `fee_profile` is the name of each row's profile, `factors` the planned changes and drifts of each item.
     """
-    count = len(target_yuan)
+
+    target_yuan: np.ndarray
+    shares: np.ndarray
+    fee_profile: list[str]
+    is_operated: np.ndarray
+    is_anaesthetised: np.ndarray
+    has_pathology: np.ndarray
+    is_infection: np.ndarray
+    is_tcm_hospital: bool
+    factors: np.ndarray
+    self_paid_share: np.ndarray
+
+
+def draw_fees(rng: np.random.Generator, request: FeeRequest) -> Fees:
+    """Split the target over the items, multiply by the factors, and round each item to the cent.
+
+    Operations have a fee and stays without one have none; pathology has a fee exactly where there is a
+    specimen; the total is the sum of the rounded items.
+    """
+    shares, has_pathology, is_operated = request.shares, request.has_pathology, request.is_operated
+    count = len(request.target_yuan)
     weight = shares * np.exp(rng.normal(0.0, _NOISE_SIGMA, shares.shape))
-    if is_tcm_hospital:
+    if request.is_tcm_hospital:
         for item, times in (("tcm_treatment", 4.0), ("herbal_drug", 5.0), ("patent_drug", 1.8)):
             weight[:, _COLUMN[item]] *= times
     for item in _SPARSE:
@@ -104,7 +111,7 @@ def draw_fees(
     weight[:, pathology] = np.where(has_pathology, np.maximum(weight[:, pathology], 0.008), 0.0)
     for item in ("surgical_treatment", "surgical_consumable"):
         weight[:, _COLUMN[item]] *= is_operated
-    amount = weight / weight.sum(axis=1, keepdims=True) * target_yuan[:, None] * factors
+    amount = weight / weight.sum(axis=1, keepdims=True) * request.target_yuan[:, None] * request.factors
     cents = np.floor(amount * 100 + 0.5).astype(np.int64)
     for item in ("general_service", "nursing"):
         cents[:, _COLUMN[item]] = np.maximum(cents[:, _COLUMN[item]], 500)
@@ -115,15 +122,15 @@ def draw_fees(
 
     part = rng.random((count, 4))
     anaesthesia = np.where(
-        is_anaesthetised, (cents[:, surgical] * (0.18 + 0.14 * part[:, 0])).astype(np.int64), 0
+        request.is_anaesthetised, (cents[:, surgical] * (0.18 + 0.14 * part[:, 0])).astype(np.int64), 0
     )
     operation = ((cents[:, surgical] - anaesthesia) * 0.92).astype(np.int64)
     therapy = np.where(part[:, 1] < 0.12, cents[:, _COLUMN["nonsurgical_treatment"]] * 0.3, 0).astype(
         np.int64
     )
-    usual = np.array([_ANTIMICROBIAL_SHARE[name] for name in fee_profile])
-    uses = part[:, 2] < np.where(is_infection, np.maximum(usual, 0.85), usual)
+    usual = np.array([_ANTIMICROBIAL_SHARE[name] for name in request.fee_profile])
+    uses = part[:, 2] < np.where(request.is_infection, np.maximum(usual, 0.85), usual)
     drug = cents[:, _COLUMN["western_drug"]]
     antimicrobial = np.where(uses & (drug > 1_000), drug * (0.04 + 0.3 * part[:, 3]), 0).astype(np.int64)
-    self_paid = np.minimum((total * self_paid_share).astype(np.int64), total)
+    self_paid = np.minimum((total * request.self_paid_share).astype(np.int64), total)
     return Fees(cents, total, self_paid, therapy, anaesthesia, operation, antimicrobial)

@@ -25,7 +25,7 @@ IDENTITY_MARKERS: dict[str, str] = {
     "staff": r"YG\d{3}[A-Z]\d{3}",
 }
 _SURNAMES = "赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨朱秦尤许何吕施张孔曹严华金魏"
-_GIVEN = "安宁康泰和平顺吉祥瑞清明朗晴雨雪霜露春夏秋冬梅兰竹菊松柏杉桐楠枫荷莲芳芬芝萍英华丽娟秀珍玉珠琴棋书画诗词文武"
+_GIVEN = "安宁康泰和平顺吉祥瑞清明朗晴雨雪霜露春夏秋冬梅兰竹菊松柏杉桐楠枫荷莲芳芬芝萍英华丽娟秀珍"
 _TOWNS = ("示范街道", "示范镇", "示范乡", "示范新村")
 
 NAMES = Vocabulary([f"{surname}拟{given}" for surname in _SURNAMES for given in _GIVEN])
@@ -52,7 +52,7 @@ class People:
 
     @staticmethod
     def invent(rng: np.random.Generator, leader: np.ndarray) -> People:
-        """Invent one person per distinct value of `leader`, the index of the row that a person appears in first."""
+        """Invent one person per distinct `leader`, the row that a person appears in first."""
         count = len(leader)
 
         def draw(high: int) -> np.ndarray:
@@ -65,7 +65,7 @@ class People:
 
 
 def identity_numbers(birth: np.ndarray, sex: np.ndarray, serial: np.ndarray) -> pa.Array:
-    """Return 18-character identity numbers that agree with birth date (`datetime64[D]`), sex and check digit."""
+    """Return 18-character identity numbers that agree with birth date, sex and check digit."""
     months = birth.astype("datetime64[M]")
     year = months.astype("datetime64[Y]").astype(np.int64) + 1970
     month = months.astype(np.int64) % 12 + 1

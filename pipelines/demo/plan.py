@@ -8,7 +8,7 @@ the order of work.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from pipelines.demo.anomaly import Anomaly, plan_anomalies
 from pipelines.demo.catalogue import Catalogue, load_catalogue
 from pipelines.demo.codebook import CodeBook
 from pipelines.demo.fee import read_fee_profiles
+from pipelines.demo.formulary import Formulary
 from pipelines.demo.institution import LEVEL_TILT, Institution, behaviour, build_institutions, read_conduct
 
 STREAMS = {"behaviour": 1, "cost": 2, "stay": 3, "prescription": 4, "fault": 5, "reported": 6}
@@ -24,6 +25,7 @@ STAYS_PER_CHUNK = (
     20_000  # a row of 642 columns takes about 3 kB, so a chunk stays near 150 MB with its working arrays
 )
 PRESCRIPTIONS_PER_CHUNK = 40_000
+CHILD_AGE = 17  # years; a children's hospital treats nobody older
 _MONTH_VOLUME = np.array([1.02, 0.80, 1.04, 1.02, 1.02, 1.00, 1.03, 1.01, 1.00, 1.00, 1.03, 1.03])
 _MONTH_VOLUME_2020 = np.array([0.95, 0.45, 0.75, 0.90, 0.97, 1.0, 1.0, 1.0, 1.02, 1.03, 1.03, 1.03])
 _YEAR_GROWTH = 1.035
@@ -47,7 +49,7 @@ class CityRequest:
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of rows of one institution's month: stays and prescriptions `first` to `first + count` of that month."""
+    """Rows of one institution's month: stays and prescriptions `first` to `first + count` of that month."""
 
     month: int  # year * 12 + month - 1
     stay_first: int
@@ -62,7 +64,7 @@ def month_name(month: int) -> str:
 
 
 def apportion(weights: np.ndarray, total: int) -> np.ndarray:
-    """Share `total` over `weights` in whole numbers (largest remainder), one each first where there is enough."""
+    """Share `total` over `weights` in whole numbers (largest remainder), one each where there is enough."""
     floor = 1 if total >= weights.size else 0
     exact = weights / weights.sum() * (total - floor * weights.size)
     counts = np.floor(exact).astype(np.int64)
@@ -85,8 +87,9 @@ class City:
         self.years = tuple(sorted(set(request.years)))
         self.months = [year * 12 + number for year in self.years for number in range(12)]
         self.fee_names, self.fee_items, self.fee_shares = read_fee_profiles()
-        self.catalogue: Catalogue = load_catalogue(request.catalogue, self.fee_names)
+        self.catalogue: Catalogue = load_catalogue(request.catalogue)
         self.book = CodeBook(self.catalogue)
+        self.formulary = Formulary()
         self._conduct = read_conduct()
         self._deviation = self.rng("behaviour").normal(size=(len(self.institutions), 12))
         self.mdcs = sorted(set(self.catalogue.mdc_code.tolist()))
@@ -107,13 +110,6 @@ class City:
     def anomalies_of(self, institution: Institution) -> list[Anomaly]:
         """Return the planned changes that concern the institution, those of the whole city included."""
         return [a for a in self.anomalies if a.institution_number in (0, institution.number)]
-
-    @cached_property
-    def prescription_book(self):
-        """Return drugs and conditions; built when the first prescription is drawn."""
-        from pipelines.demo.prescription import PrescriptionBook  # noqa: PLC0415 - prescriptions are drawn from a plan
-
-        return PrescriptionBook()
 
     @lru_cache(maxsize=256)  # noqa: B019 - a city lives as long as its process
     def mix(self, institution: Institution, year: int) -> np.ndarray:
@@ -141,7 +137,7 @@ class City:
             return np.ones(catalogue.size)
         own = np.array([kind in types for types in catalogue.institution_types])
         if kind == "children":
-            return (own | (catalogue.age_high <= 18)).astype(float)
+            return ((own & (catalogue.age_low < CHILD_AGE)) | (catalogue.age_high <= 18)).astype(float)
         if kind == "tcm":
             foreign = np.isin(catalogue.mdc_code, ["O", "P"]) | (catalogue.age_high <= 18)
             return np.where(own, 5.0, np.where(foreign, 0.0, 0.6))
@@ -159,7 +155,7 @@ class City:
         return np.select([highest >= 3, highest == 1], [factor, factor**-0.5], 1.0)
 
     def monthly_mix(self, institution: Institution, month: int) -> np.ndarray:
-        """Return the frequency of every profile in one month: the year's mix, the season and planned changes."""
+        """Return the frequency of every profile in a month: the year's mix, season, planned changes."""
         mix = self.mix(institution, month // 12).copy()
         mdc = self.catalogue.mdc_code
         mix = np.where(mdc == "E", mix * _WINTER[month % 12], mix)
@@ -210,7 +206,7 @@ class City:
         )
 
     def chunks(self, institution: Institution, year: int) -> list[list[Piece]]:
-        """Return the pieces of one institution's year, grouped so that a chunk fits in memory at any city size."""
+        """Return the pieces of an institution's year in chunks that fit in memory at any city size."""
         chunks: list[list[Piece]] = [[]]
         held = np.zeros(2)
         limits = np.array([STAYS_PER_CHUNK, PRESCRIPTIONS_PER_CHUNK])

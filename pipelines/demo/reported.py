@@ -53,7 +53,7 @@ def _reported(row: Row) -> dict:
 def _organisations(
     institutions: list[Institution], org_level: str, scope: str
 ) -> list[tuple[str, int, float]]:
-    """Return (code, number, standing) of who reports; standing is better for institutions of a leading conduct."""
+    """Return (code, number, merit) of who reports; institutions of a leading conduct have more merit."""
     if org_level == "institution":
         merit = {"leading": 0.9, "improving": 0.2, "steady": 0.1, "slipping": -0.4, "lagging": -0.9}
         return [(i.code, i.number, merit[i.conduct]) for i in institutions if _SCOPES[scope](i)]

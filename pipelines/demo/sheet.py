@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.demo import identity, text
 from pipelines.demo.codebook import OTHER_DIAGNOSES, PROCEDURES
@@ -130,7 +131,7 @@ class _Sheet:
         """Set the cell of a field; what hasty sheets leave out is blanked in those rows."""
         if field in _OFTEN_MISSING and not isinstance(cell, str):
             complete = pa.array(self.stays.is_complete)
-            cell = pa.compute.if_else(complete, cell, self.empty)
+            cell = pc.if_else(complete, cell, self.empty)
         self.cells[field, slot] = cell
 
     def day(self, days: np.ndarray, known: np.ndarray | None = None) -> pa.Array:
@@ -185,7 +186,7 @@ def _put_person(sheet: _Sheet) -> None:
     sheet.put("native_place", _PROVINCES[sheet.layout.name].take(_BIRTHPLACE_PROVINCE[place]))
     sheet.put("ethnic_group_code", "1")
     number = identity.identity_numbers(stays.birth, stays.sex, people.serial)
-    sheet.put("patient_id", pa.compute.if_else(pa.array(newborn), empty, number))
+    sheet.put("patient_id", pc.if_else(pa.array(newborn), empty, number))
     sheet.put("occupation_code", _OCCUPATIONS.take(stays.occupation))
     sheet.put("marital_status_code", text.integers(stays.marital))
     address = identity.ADDRESSES.take(people.address)
@@ -233,7 +234,7 @@ def _put_stay(sheet: _Sheet) -> None:
     transferred = np.where(stays.status == 2, stays.ward % len(_RECEIVERS), -1)
     to_primary = np.where(stays.status == 3, stays.ward % len(_PRIMARY_RECEIVERS), -1)
     if sheet.is_hqms:  # one column for both kinds of receiving institution
-        both = pa.compute.if_else(
+        both = pc.if_else(
             pa.array(stays.status == 3),
             _PRIMARY_RECEIVERS.take(to_primary, empty),
             _RECEIVERS.take(transferred, empty),
@@ -284,14 +285,14 @@ def _put_diagnoses(sheet: _Sheet) -> None:
     sheet.put("morphology_code", book.morphology_codes.take(growth, empty))
     name = book.morphology_names.take(growth, empty)
     other_specimen = stays.has_pathology & (growth < 0)
-    sheet.put("pathology_diagnosis_name", pa.compute.if_else(pa.array(other_specimen), "慢性炎症", name))
+    sheet.put("pathology_diagnosis_name", pc.if_else(pa.array(other_specimen), "慢性炎症", name))
     number = text.glue("B", text.integers(stays.record_number % 10_000_000 * 10 + stays.ordinal % 10))
-    sheet.put("pathology_id", pa.compute.if_else(pa.array(stays.has_pathology), number, empty))
+    sheet.put("pathology_id", pc.if_else(pa.array(stays.has_pathology), number, empty))
 
 
 def _put_procedures(sheet: _Sheet) -> None:
     stays, book, empty, number = sheet.stays, sheet.city.book, sheet.empty, sheet.institution.number
-    surgeons, helpers = identity.staff(number, "O"), identity.staff(number, "G")
+    surgeons, assistants = identity.staff(number, "O"), identity.staff(number, "G")
     anaesthetists = identity.staff(number, "A")
     roles = len(STAFF_ROLES)
     for slot in range(1, PROCEDURES + 1):
@@ -311,8 +312,8 @@ def _put_procedures(sheet: _Sheet) -> None:
         sheet.put("surgeon_id", surgeons.take(np.where(known, stays.staff[:, roles], -1), empty), slot)
         first = np.where(operated & (level >= 2), stays.staff[:, roles + 1], -1)
         second = np.where(operated & (level >= 3), stays.staff[:, roles + 2], -1)
-        sheet.put("first_assistant_id", helpers.take(first, empty), slot)
-        sheet.put("second_assistant_id", helpers.take(second, empty), slot)
+        sheet.put("first_assistant_id", assistants.take(first, empty), slot)
+        sheet.put("second_assistant_id", assistants.take(second, empty), slot)
         if sheet.is_hqms:
             place = np.where(healing == 9, incision * 10, (incision - 1) * 3 + healing)
             code = np.where(incision <= 0, 0, place)

@@ -70,7 +70,7 @@ def _days(pattern: str) -> Vocabulary:
 def dates(
     days: np.ndarray, pattern: str = "%Y-%m-%d", known: np.ndarray | None = None, empty: str = ""
 ) -> pa.Array:
-    """Return `datetime64[D]` values as text in a strftime pattern; rows where `known` is False become `empty`."""
+    """Return `datetime64[D]` values in a strftime pattern; rows where `known` is False become `empty`."""
     index = (days - _FIRST).astype(np.int64)
     return _days(pattern).take(index if known is None else np.where(known, index, -1), empty)
 

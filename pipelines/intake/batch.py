@@ -1,4 +1,4 @@
-"""A batch: the read files of some deliveries of one month, stacked in memory, and what came of them.
+"""A batch: the read files of some deliveries, stacked in memory, and what came of them.
 
 The steps shared by front sheets and prescriptions live here: stacking text columns, naming what could not
 be typed, counting, evaluating the rules. What a dataset's columns mean is told by `front_sheet` and
@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -60,7 +61,7 @@ class BatchFile:
     table: SourceTable
     accepted_count: int = 0
     total_fee_yuan: Decimal | None = None
-    first_row_number: int = 0
+    unread_fee_count: int = 0
 
     @property
     def name(self) -> str:
@@ -70,9 +71,8 @@ class BatchFile:
 
 @dataclass
 class Batch:
-    """Deliveries of one month taken in together; `outputs` maps dataset -> rows sorted by delivery, file, row."""
+    """Deliveries taken in together; `outputs` maps dataset -> rows by delivery, file, row."""
 
-    month: str
     deliveries: Sequence[Delivery]
     files: list[BatchFile]
     connection: duckdb.DuckDBPyConnection
@@ -126,13 +126,11 @@ def register_files(batch: Batch, register: InstitutionRegister | None) -> None:
 
     Without a register (a single file checked on its own) nothing is known, and nothing is compared.
     """
-    year, month = (int(part) for part in batch.month.split("-")) if batch.month else (0, 0)
-    start = datetime.date(year, month, 1) if batch.month else None
-    end = datetime.date(year, month, calendar.monthrange(year, month)[1]) if batch.month else None
     rows = []
     for item in batch.files:
         delivery = batch.deliveries[item.delivery_number]
         code = delivery.institution_code
+        start, end = _month_bounds(delivery.month)
         rows.append(
             {
                 "file_number": item.number,
@@ -168,6 +166,13 @@ def register_files(batch: Batch, register: InstitutionRegister | None) -> None:
     load(batch.connection, "file", pa.Table.from_pylist(rows, schema))
 
 
+def _month_bounds(month: str) -> tuple[datetime.date | None, datetime.date | None]:
+    if not month:
+        return None, None
+    year, number = int(month[:4]), int(month[5:])
+    return datetime.date(year, number, 1), datetime.date(year, number, calendar.monthrange(year, number)[1])
+
+
 def load(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
     """Copy an Arrow table into a temporary table of the connection, replacing an older one."""
     connection.register("incoming", table)
@@ -176,42 +181,40 @@ def load(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> N
 
 
 def stack(files: Sequence[BatchFile], keys: Sequence[str]) -> pa.Table:
-    """Put the cleaned text columns of several files on each other, with `row_no`, file number and `source_row`.
+    """Put the cleaned text columns of files on each other, with `row_no`, file number and `source_row`.
 
     A column that a file does not have is null there. `row_no` runs over the whole batch in the order of the
     files.
     """
-    parts = []
-    start = 0
+    counts = [len(item.table.source_row) for item in files]
+    total = sum(counts)
+    numbers = np.repeat(np.array([item.number for item in files], np.int32), counts)
+    rows = [item.table.source_row for item in files]
+    columns = {
+        "row_no": pa.array(np.arange(total, dtype=np.int32)),
+        "file_number": pa.array(numbers, pa.int32()),
+        "source_row": pa.chunked_array(rows, pa.int32()),
+    }
+    return pa.table(columns | {key: clean(gather(files, key)) for key in keys})
+
+
+def gather(files: Sequence[BatchFile], key: str) -> pa.ChunkedArray:
+    """Return one field over all files in the order of `row_no`; null where a file lacks the column."""
+    chunks = []
     for item in files:
-        table = item.table
-        count = len(table.source_row)
-        item.first_row_number = start
-        arrays = [
-            pa.array(range(start, start + count), pa.int32()),
-            pa.array([item.number] * count, pa.int32()),
-            table.source_row,
-            *(clean(table.columns[key]) if key in table.columns else _nulls(count) for key in keys),
-        ]
-        parts.append(pa.table(arrays, names=["row_no", "file_number", "source_row", *keys]))
-        start += count
-    if not parts:
-        names = ["row_no", "file_number", "source_row"]
-        return pa.table(
-            {name: pa.array([], pa.int32()) for name in names}
-            | {key: pa.array([], pa.string()) for key in keys}
-        )
-    return pa.concat_tables(parts)
+        column = item.table.columns.get(key)
+        if column is None:
+            chunks.append(pa.nulls(len(item.table.source_row), pa.string()))
+        else:
+            chunks += column.chunks
+    # One array: a kernel per file and column costs more than the copy.
+    return pa.chunked_array(chunks, pa.string()).combine_chunks()
 
 
 def clean(column: pa.Array) -> pa.Array:
     """Return text without surrounding blanks; what senders write for "nothing" is null, never a default."""
     text = pc.utf8_trim(column, BLANKS)
     return pc.if_else(pc.is_in(text, NOTHING), None, text)
-
-
-def _nulls(count: int) -> pa.Array:
-    return pa.nulls(count, pa.string())
 
 
 def typed_select(
@@ -264,7 +267,7 @@ def typed_select(
 
 
 def explain_bad(kind: str, label: str, value: str) -> tuple[str, str]:
-    """Return reject rule and message for a value that could not be typed; `label` names the delivered column."""
+    """Return reject rule and message for a value that could not be typed; `label` names its column."""
     shown = showable(value)
     quoted = f"“{shown}”" if shown is not None else "的值"
     if SCIENTIFIC.fullmatch(value) or EXCEL_ERROR.fullmatch(value) or kind in ("text", "issues"):
@@ -284,16 +287,21 @@ def count_files(batch: Batch, dataset: str, accepted: str, typed: str, fee: str 
         batch.files[number].accepted_count = count
     if fee is None:
         return
-    for number, total in batch.connection.sql(
-        f"select file_number, sum({fee})::decimal(18, 2) from {typed} group by file_number"
-    ).fetchall():
-        batch.files[number].total_fee_yuan = total
+    for number, total, unread in batch.connection.sql(f"""
+        select file_number, sum({fee})::decimal(18, 2),
+            count(*) filter (where len(list_filter(bad, lambda b: b.field = '{fee}')) > 0)
+        from {typed} group by file_number
+    """).fetchall():
+        item = batch.files[number]
+        item.total_fee_yuan = total
+        # A torn row has no fee either: it was never a record.
+        item.unread_fee_count = unread + item.table.row_count - len(item.table.source_row)
 
 
 def evaluate_rules(
     batch: Batch, rules: RuleSet, relations: dict[str, str], keys: pa.Array, accepted: str
 ) -> pa.Table:
-    """Evaluate a dataset's rules over its accepted rows.
+    """Evaluate a dataset's rules over its accepted rows; leaves `rule_verdict`, a column per rule.
 
     `keys` are the row keys in the order of `row_no` in `accepted`. Returns the findings with lineage; the
     counts per delivery and rule go to the batch's profiles, with `any_error`: rows that break at least one
@@ -304,12 +312,12 @@ def evaluate_rules(
     ids = rules.rule_ids
     errors = [rule.reported_as for rule in rules.rules if rule.severity == "error"]
     verdicts = ", ".join(f'{rule_expression(rules, rule_id)} as "{rule_id}"' for rule_id in ids)
+    con.execute(f"create or replace temp table rule_verdict as select row_no, {verdicts} from rule_result")
     any_error = " or ".join(f'coalesce("{rule_id}", false)' for rule_id in dict.fromkeys(errors))
     counts = ", ".join(f'count(*) filter (where "{rule_id}"), count("{rule_id}")' for rule_id in ids)
     for row in con.sql(f"""
-        with verdict as (select row_no, {verdicts} from rule_result)
         select file.delivery_number, {counts}, count(*) filter (where {any_error}), count(*)
-        from verdict join {accepted} as accepted using (row_no) join file using (file_number)
+        from rule_verdict join {accepted} as accepted using (row_no) join file using (file_number)
         group by file.delivery_number order by file.delivery_number
     """).fetchall():
         delivery_number, values = row[0], row[1:]
@@ -374,7 +382,12 @@ def profile_files(batch: Batch, dataset: str, members: Sequence[str], envelopes:
             if entry.get("rows") is not None:
                 count["rows_declared"] += 1
                 count["rows_differ"] += entry["rows"] != item.table.row_count
-            if entry.get("total_fee_yuan") is not None and item.table.file.dataset != "prescription_review":
+            # With an unreadable fee sums cannot be compared; the row itself is rejected and counted.
+            if (
+                entry.get("total_fee_yuan") is not None
+                and item.table.file.dataset != "prescription_review"
+                and not item.unread_fee_count
+            ):
                 count["yuan_declared"] += 1
                 count["yuan_differ"] += entry["total_fee_yuan"] != (item.total_fee_yuan or Decimal(0))
             if entry.get("sha256"):

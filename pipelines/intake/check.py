@@ -59,7 +59,7 @@ def check_front_sheet(path: Path) -> tuple[FileCounts, list[Finding], list[Rejec
     delivery = Delivery("", "", (file,))
     with open_connection() as connection:
         batch = Batch(
-            "", [delivery], [BatchFile(0, 0, table)], connection, Pseudonymiser(secrets.token_bytes(32))
+            [delivery], [BatchFile(0, 0, table)], connection, Pseudonymiser(secrets.token_bytes(32))
         )
         process(batch, None, [NO_ENVELOPE])
         tables = delivery_tables(batch, 0, NO_ENVELOPE)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from functools import cache
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.rules import load_rules
+from expectations.rules import load_rules, load_score, render_score
 from pipelines.intake.batch import (
     Batch,
     BatchFile,
@@ -21,6 +22,7 @@ from pipelines.intake.batch import (
     count_files,
     evaluate_rules,
     explain_bad,
+    gather,
     load,
     replace_column,
     stack,
@@ -55,6 +57,22 @@ PROCEDURE = (
     "anaesthesia_code",
     *PROCEDURE_STAFF,
 )
+# Counts per sheet that the score asks for: over diagnoses and over procedures.
+DIAGNOSIS_COUNTS = {
+    "other_diagnosis_without_name_count": "position > 1 and diagnosis_name is null",
+    "other_diagnosis_without_code_count": "position > 1 and diagnosis_code is null",
+    "diagnosis_without_admission_state_count": "present_on_admission_code is null",
+}
+PROCEDURE_COUNTS = {
+    "procedure_count": "true",
+    "other_procedure_without_name_count": "position > 1 and raw_procedure_name is null",
+    "other_procedure_without_code_count": "position > 1 and procedure_code is null",
+    "procedure_without_date_count": "procedure_date is null",
+    "procedure_without_surgeon_count": "raw_surgeon_id is null",
+    "operation_without_anaesthesia_count": (
+        "raw_procedure_level_code is not null and raw_anaesthesia_code is null"
+    ),
+}
 INSTITUTION_NAME = re.compile(r".{2,40}(院|中心|站|所|室|部|诊)")
 INSTITUTION_CODE = re.compile(r"[0-9A-Za-z_-]{2,32}")
 PERSONAL = re.compile(r"\d{17}[0-9Xx]|\d{15}|1\d{10}")
@@ -88,13 +106,14 @@ def sheet_kinds() -> dict[str, str]:
 
 
 def take_in_front_sheets(batch: Batch) -> None:
-    """Take in the front sheets of a batch: outputs front_sheet, diagnosis, procedure, findings and rejects."""
+    """Take in the front sheets of a batch: outputs sheets, diagnoses, procedures, findings and rejects."""
     files = batch.readable(DATASET)
     if not files:
         return
     con = batch.connection
     kinds = sheet_kinds()
     load(con, "raw_sheet", _comparable_names(stack(files, list(kinds))))
+    load(con, "sheet_blank", _count_blanks(files))
     admitted_text = "admission_date as admission_text, discharge_date as discharge_text"
     con.execute(
         "create or replace temp table typed_sheet as "
@@ -120,6 +139,7 @@ def take_in_front_sheets(batch: Batch) -> None:
         "accepted_sheet",
     )
     batch.outputs["finding_front_sheet"] = findings
+    sheets = replace_column(sheets, "front_sheet_score", _fetch_scores(batch))
     batch.outputs["diagnosis"] = _fetch_slots(batch, "diagnosis", case_ids)
     batch.outputs["procedure"] = _pseudonymise(
         batch, _fetch_slots(batch, "procedure", case_ids), PROCEDURE_STAFF
@@ -141,6 +161,38 @@ def _comparable_names(raw: pa.Table) -> pa.Table:
     return replace_column(raw, "institution_name", tidy.take(names.indices))
 
 
+def _count_blanks(files: list[BatchFile]) -> pa.Table:
+    """Count, per line of the score that asks for it, the fields left blank.
+
+    On the paper form and in 卫统4-1 "-" is an answer (nothing to fill in); in HQMS it is how an empty text is
+    written. A column that the layout does not have at all is not counted.
+    """
+    counts = [len(file.table.source_row) for file in files]
+    is_hqms = np.repeat([file.table.layout.name == "hqms" for file in files], counts)
+    columns: dict[str, pa.Array] = {"row_no": pa.array(range(sum(counts)), pa.int32())}
+    for item in load_score().items:
+        if not item.blank_fields:
+            continue
+        blank = np.zeros(sum(counts), np.int32)
+        for name in item.blank_fields:
+            text = pc.utf8_trim_whitespace(pc.fill_null(gather(files, name), ""))
+            empty = pc.equal(text, "").to_numpy(zero_copy_only=False)
+            dash = pc.equal(text, "-").to_numpy(zero_copy_only=False)
+            asked = np.repeat([name in file.table.layout.spelling for file in files], counts)
+            blank += (empty | (dash & is_hqms)) & asked
+        columns[f"blank_{item.id}"] = pa.array(blank)
+    return pa.table(columns)
+
+
+def _fetch_scores(batch: Batch) -> pa.Array:
+    scores = batch.table(f"""
+        select {render_score(load_score())} as score
+        from rule_sheet join rule_verdict using (row_no)
+        order by row_no
+    """)
+    return combined(scores, "score")
+
+
 def _unfold(files: list[BatchFile]) -> tuple[pa.Table, pa.Table]:
     """Turn the slots of all files into long tables with `row_no` and `position`, empty slots left out."""
     diagnoses, procedures = [], []
@@ -148,36 +200,30 @@ def _unfold(files: list[BatchFile]) -> tuple[pa.Table, pa.Table]:
     for item in front_sheet_fields():
         if item.field in slots:
             slots[item.field].add(item.slot)
-    for file in files:
-        count = len(file.table.source_row)
-        if not count:
-            continue
-        rows = pa.array(range(file.first_row_number, file.first_row_number + count), pa.int32())
-        for slot in sorted(slots["diagnosis_code"]):
-            _unfold_slot(file, rows, slot, DIAGNOSIS, diagnoses)
-        for slot in sorted(slots["procedure_code"]):
-            _unfold_slot(file, rows, slot, PROCEDURE, procedures)
+    rows = pa.array(range(sum(len(file.table.source_row) for file in files)), pa.int32())
+    for slot in sorted(slots["diagnosis_code"]):
+        _unfold_slot(files, rows, slot, DIAGNOSIS, diagnoses)
+    for slot in sorted(slots["procedure_code"]):
+        _unfold_slot(files, rows, slot, PROCEDURE, procedures)
     return _concatenate(diagnoses, DIAGNOSIS), _concatenate(procedures, PROCEDURE)
 
 
 def _unfold_slot(
-    file: BatchFile, rows: pa.Array, slot: int, fields: tuple[str, ...], parts: list[pa.Table]
+    files: list[BatchFile], rows: pa.Array, slot: int, fields: tuple[str, ...], parts: list[pa.Table]
 ) -> None:
-    columns = file.table.columns
-    present = None
-    for name in fields[:2]:
-        column = columns.get(f"{name}@{slot}")
-        if column is None:
-            continue
-        filled = pc.is_valid(clean(column))
-        present = filled if present is None else pc.or_(present, filled)
-    if present is None or not pc.any(present).as_py():
+    code, name = (clean(gather(files, f"{field}@{slot}")) for field in fields[:2])
+    present = pc.or_(pc.is_valid(code), pc.is_valid(name))
+    if not pc.any(present).as_py():
         return
     kept = rows.filter(present)
-    arrays = [kept, pa.array([slot] * len(kept), pa.int32())]
-    for name in fields:
-        column = columns.get(f"{name}@{slot}")
-        arrays.append(pa.nulls(len(kept), pa.string()) if column is None else clean(column.filter(present)))
+    rest = (clean(gather(files, f"{field}@{slot}").filter(present)) for field in fields[2:])
+    arrays = [
+        kept,
+        pa.array([slot] * len(kept), pa.int32()),
+        code.filter(present),
+        name.filter(present),
+        *rest,
+    ]
     parts.append(pa.table(arrays, names=["row_no", "position", *fields]))
 
 
@@ -327,6 +373,7 @@ def _fetch_sheets(batch: Batch) -> pa.Table:
     """Fetch accepted sheets in the lake's columns, identifiers still as delivered, in order of `row_no`."""
     special = {
         "case_id": "null::varchar",
+        "front_sheet_score": "null::decimal(5, 1)",
         "layout": "file.layout",
         "admission_date": "admission_date::date",
         "discharge_date": "discharge_date::date",
@@ -374,7 +421,15 @@ def _build_rule_views(batch: Batch) -> None:
         "principal_diagnosis_code": "d.principal_diagnosis_code",
         "principal_diagnosis_name": "d.principal_diagnosis_name",
         "diagnosis_codes": "d.diagnosis_codes",
+        **{name: f"coalesce(d.{name}, 0)::integer" for name in DIAGNOSIS_COUNTS},
+        **{name: f"coalesce(p.{name}, 0)::integer" for name in PROCEDURE_COUNTS},
+        "principal_procedure_code": "p.principal_procedure_code",
+        "principal_procedure_name": "p.principal_procedure_name",
+        **{f"blank_{item.id}": f"b.blank_{item.id}" for item in load_score().items if item.blank_fields},
         "procedure_codes": "p.procedure_codes",
+        "same_discharge_count": """(count(*) over (
+            partition by file.delivery_number, s.record_id, s.discharge_date, s.discharge_hour
+        ))::integer""",
         "fee_item_count": " + ".join(f"({fee} is not null)::integer" for fee in FEE_ITEMS),
         "fee_items_yuan": f"({' + '.join(f'coalesce({fee}, 0)' for fee in FEE_ITEMS)})::decimal(18, 2)",
     }
@@ -394,16 +449,20 @@ def _build_rule_views(batch: Batch) -> None:
             select row_no, list(diagnosis_code order by position) filter (where diagnosis_code is not null)
                     as diagnosis_codes,
                 max(diagnosis_code) filter (where position = 1) as principal_diagnosis_code,
-                max(diagnosis_name) filter (where position = 1) as principal_diagnosis_name
+                max(diagnosis_name) filter (where position = 1) as principal_diagnosis_name,
+                {_counts(DIAGNOSIS_COUNTS)}
             from typed_diagnosis group by row_no
         ),
         p as (
             select row_no, list(procedure_code order by position) filter (where procedure_code is not null)
-                as procedure_codes
+                    as procedure_codes,
+                max(procedure_code) filter (where position = 1) as principal_procedure_code,
+                max(raw_procedure_name) filter (where position = 1) as principal_procedure_name,
+                {_counts(PROCEDURE_COUNTS)}
             from typed_procedure group by row_no
         )
         select s.row_no, {columns}
-        from accepted_sheet as s join file using (file_number)
+        from accepted_sheet as s join file using (file_number) join sheet_blank as b using (row_no)
             left join d using (row_no) left join p using (row_no)
     """)
     con.execute("""
@@ -420,6 +479,12 @@ def _build_rule_views(batch: Batch) -> None:
         select * from (select row_no, position, {slot_columns} from typed_procedure)
             join rule_sheet using (row_no)
     """)
+
+
+def _counts(conditions: dict[str, str]) -> str:
+    return ", ".join(
+        f"count(*) filter (where {condition}) as {name}" for name, condition in conditions.items()
+    )
 
 
 _DERIVED = ("procedure_code", "procedure_date", "incision_class_code", "healing_class_code")

@@ -41,7 +41,7 @@ class GateSummary:
 
 
 def evaluate_gate(settings: IntakeSettings) -> GateSummary:
-    """Judge all arrivals and write `gate_verdict` and `delivery_state`; same lake and register, same bytes."""
+    """Judge all arrivals; write `gate_verdict` and `delivery_state`. Same lake and register, same bytes."""
     with exclusive(settings.home):
         arrivals = read_arrivals(settings.register)
         profiles = _read_profiles(settings.lake, arrivals)
@@ -103,7 +103,7 @@ def settle_states(arrivals: pd.DataFrame, verdict: pd.DataFrame) -> pd.DataFrame
 
 
 def _read_profiles(lake: Path, arrivals: pd.DataFrame) -> pd.DataFrame:
-    """Return the counts of all arrivals, with those that only the register can tell: lost datasets, volumes."""
+    """Return the counts of all arrivals, with what only the register can tell: lost datasets, volumes."""
     with duckdb.connect(config={"threads": 1}) as connection:
         counts = connection.execute(
             "select institution_code, month, delivery_id, dataset, metric, failing_count, checked_count "
@@ -132,7 +132,7 @@ def _missing_datasets(arrivals: pd.DataFrame, delivered: pd.DataFrame) -> pd.Dat
 
 
 def _volumes(delivered: pd.DataFrame) -> pd.DataFrame:
-    """Compare accepted rows with the median of the institution's newest deliveries of the twelve months before."""
+    """Compare accepted rows with the median of the institution's twelve months before."""
     newest = delivered.sort_values("sequence").drop_duplicates(
         ["institution_code", "month", "dataset"], keep="last"
     )

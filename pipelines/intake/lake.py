@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,21 +25,28 @@ ASIDE = ".aside"
 # anew.
 BASIS_KEY = b"drgq.intake_basis"
 MARKER = "file_count"
+_NUMBERS = itertools.count()
 
 
-def write_parquet(lake: Path, target: Path, table: pa.Table) -> None:
+def write_parquet(lake: Path, target: Path, table: pa.Table, keep_metadata: bool = False) -> None:
     """Write a table aside and put it in place; the target's folder is made if needed."""
     aside = lake / ASIDE
     aside.mkdir(parents=True, exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=".parquet", dir=aside)
-    os.close(handle)
+    name = aside / f"{os.getpid()}-{next(_NUMBERS)}.parquet"
     try:
-        pq.write_table(table, name, compression="zstd", write_statistics=False)
-        os.chmod(name, 0o644)
+        # Thousands of small files: dictionaries, statistics and an Arrow schema would be half of each.
+        pq.write_table(
+            table,
+            name,
+            compression="zstd",
+            use_dictionary=False,
+            write_statistics=False,
+            store_schema=keep_metadata,
+        )
         os.replace(name, target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        name.unlink(missing_ok=True)
         raise
 
 
@@ -85,7 +92,7 @@ def write_delivery(lake: Path, month: str, delivery_id: str, basis: str, tables:
             write_parquet(lake, target, table)
     marker = tables[MARKER]
     marker = marker.replace_schema_metadata({**(marker.schema.metadata or {}), BASIS_KEY: basis.encode()})
-    write_parquet(lake, dataset_path(lake, MARKER, month, delivery_id), marker)
+    write_parquet(lake, dataset_path(lake, MARKER, month, delivery_id), marker, keep_metadata=True)
 
 
 @contextlib.contextmanager

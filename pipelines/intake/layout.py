@@ -74,15 +74,16 @@ class LayoutError(Exception):
 # Names of the interface; compared upper-cased like every header.
 PRESCRIPTION_COLUMNS = {
     "prescription": """
-        prescription_id visit_type prescribed_at department_code patient_id sex age_years age_months age_days
-        diagnosis_codes diagnosis_text prescription_class amount_yuan prescriber_id prescriber_title
-        reviewer_id dispenser_id is_signed_resident chronic_disease_code long_supply_reason inpatient_record_no
+        prescription_id visit_type prescribed_at department_code patient_id sex age_years age_months
+        age_days diagnosis_codes diagnosis_text prescription_class amount_yuan prescriber_id prescriber_title
+        reviewer_id dispenser_id is_signed_resident chronic_disease_code long_supply_reason
+        inpatient_record_no
     """,
     "prescription_line": """
-        prescription_id line_no group_no drug_code generic_name product_name drug_class atc_code specification
-        dosage_form single_dose dose_unit frequency route days quantity quantity_unit units_per_pack
-        dose_per_unit unit_price_yuan amount_yuan is_essential antimicrobial_grade is_injection controlled_class
-        is_key_monitored ddd_value ddd_unit usage_text
+        prescription_id line_no group_no drug_code generic_name product_name drug_class atc_code
+        specification dosage_form single_dose dose_unit frequency route days quantity quantity_unit
+        units_per_pack dose_per_unit unit_price_yuan amount_yuan is_essential antimicrobial_grade
+        is_injection controlled_class is_key_monitored ddd_value ddd_unit usage_text
     """,
     "prescription_review": """
         prescription_id reviewed_at pharmacist_id is_reasonable issue_codes action_code action_at

@@ -1,11 +1,12 @@
-"""Take in the deliveries of one month: read, map, type, place, evaluate, pseudonymise, write.
+"""Take in deliveries: read, map, type, place, evaluate, pseudonymise, write.
 
-One call handles both layouts and all institutions of the month, so that statements are planned once and not
-per file. Which deliveries there are is found by `delivery`; in what order months run is decided by `run`.
+One call handles both layouts, all institutions and, where they are small, several months, so that statements
+are planned once and not per file. Which deliveries there are is found by `delivery`; `run` spreads the work.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import Counter
@@ -32,6 +33,20 @@ from pipelines.intake.source_file import SourceTable, read_source_file
 
 # Source bytes taken together: bounds the memory of a worker at about ten times this.
 BATCH_BYTES = 48 << 20
+DECIDING_FILES = (
+    "batch.py",
+    "front_sheet.py",
+    "front_sheet_fields.csv",
+    "layout.py",
+    "month.py",
+    "prescription.py",
+    "pseudonym.py",
+    "register.py",
+    "reject.py",
+    "schema.py",
+    "source_file.py",
+    "typing.sql",
+)
 PRESCRIPTION_FILES = ("prescription", "prescription_line", "prescription_review")
 NO_ENVELOPE = {"present": False, "problem": None, "files": {}}
 
@@ -70,28 +85,51 @@ class DeliveryRecord:
         return sum(item.row_count - item.accepted_count for item in self.files)
 
 
-def take_in_month(
+def take_in_deliveries(
     deliveries: Sequence[Delivery], lake: Path, pseudonym_key: bytes | None, register: InstitutionRegister
 ) -> list[DeliveryRecord]:
-    """Take in deliveries of one month and write them to the lake; those already there are passed over.
+    """Take in deliveries, as many at once as memory allows, and write each to the lake.
 
     Raises PseudonymKeyError without a key. Faults of the data are rejects, never exceptions.
     """
     pseudonymiser = Pseudonymiser(pseudonym_key)
-    records = []
-    for part in _batches(deliveries):
-        todo = []
-        for delivery in part:
-            basis = intake_basis(pseudonymiser, register, delivery)
-            if is_taken_in(lake, delivery.month, delivery.delivery_id, basis):
-                records.append(
-                    DeliveryRecord(delivery.institution_code, delivery.month, delivery.delivery_id, False)
-                )
-            else:
-                todo.append(delivery)
-        if todo:
-            records += _take_in_batch(todo, lake, pseudonymiser, register)
-    return sorted(records, key=lambda record: record.institution_code)
+    return [
+        record
+        for part in split_by_size(deliveries, BATCH_BYTES)
+        for record in _take_in_batch(part, lake, pseudonymiser, register)
+    ]
+
+
+def known_record(
+    delivery: Delivery, lake: Path, pseudonymiser: Pseudonymiser, register: InstitutionRegister
+) -> DeliveryRecord | None:
+    """Return the record of a delivery that is in the lake already, taken in on today's basis, or None."""
+    basis = intake_basis(pseudonymiser, register, delivery)
+    if not is_taken_in(lake, delivery.month, delivery.delivery_id, basis):
+        return None
+    return DeliveryRecord(delivery.institution_code, delivery.month, delivery.delivery_id, False)
+
+
+def split_by_size(deliveries: Sequence[Delivery], limit: int) -> Iterator[list[Delivery]]:
+    """Split deliveries into parts of at least `limit` bytes of files; the last may be smaller."""
+    part, size = [], 0
+    for delivery in deliveries:
+        part.append(delivery)
+        size += source_bytes(delivery)
+        if size >= limit:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def source_bytes(delivery: Delivery) -> int:
+    """Return the size of a delivery's files; what cannot be looked at counts nothing."""
+    total = 0
+    for file in delivery.files:
+        with contextlib.suppress(OSError):
+            total += file.path.stat().st_size
+    return total
 
 
 def intake_basis(pseudonymiser: Pseudonymiser, register: InstitutionRegister, delivery: Delivery) -> str:
@@ -106,33 +144,17 @@ def intake_basis(pseudonymiser: Pseudonymiser, register: InstitutionRegister, de
 
 @cache
 def _code_basis() -> str:
-    """Hash the rules, the field table and the modules of intake."""
+    """Hash the rules, the field table and the modules that decide what a delivery becomes."""
     here = Path(__file__).parent
     files = [
-        *sorted(rule_module.RULES_DIR.iterdir()),
+        *sorted(path for path in rule_module.RULES_DIR.iterdir() if path.is_file()),
         Path(rule_module.__file__),
-        *sorted(path for path in here.iterdir() if path.suffix in (".py", ".sql", ".csv")),
+        *sorted(here / name for name in DECIDING_FILES),
     ]
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def _batches(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
-    part, size = [], 0
-    for delivery in sorted(deliveries, key=lambda item: item.institution_code):
-        for file in delivery.files:
-            try:
-                size += file.path.stat().st_size
-            except OSError:
-                continue
-        part.append(delivery)
-        if size >= BATCH_BYTES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
 
 
 def _take_in_batch(
@@ -147,7 +169,7 @@ def _take_in_batch(
                 _turn_away(table, delivery.institution_code)
             files.append(BatchFile(len(files), delivery_number, table))
     with open_connection() as connection:
-        batch = Batch(deliveries[0].month, deliveries, files, connection, pseudonymiser)
+        batch = Batch(deliveries, files, connection, pseudonymiser)
         envelopes = [_read_envelope(delivery) for delivery in deliveries]
         process(batch, register, envelopes)
         return [_write(batch, number, lake, register, envelopes[number]) for number in range(len(deliveries))]
@@ -177,7 +199,7 @@ def _turn_away(table: SourceTable, institution_code: str) -> None:
 
 
 def _read_envelope(delivery: Delivery) -> dict:
-    """Read what the sender declares: file name -> rows, sha256, total_fee_yuan; problems are told, not raised."""
+    """Read what the sender declares per file: rows, sha256, total_fee_yuan; problems are told, not raised."""
     if delivery.envelope is None:
         return NO_ENVELOPE
     result = {"present": True, "problem": None, "files": {}}

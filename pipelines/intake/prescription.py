@@ -239,7 +239,8 @@ def _compute_supply(batch: Batch) -> None:
                 when route = 'PO' and units_per_dose * daily_frequency > 0
                     then round(quantity * coalesce(units_per_pack, 1) / (units_per_dose * daily_frequency), 2)
             end as days_supply,
-            days is null and quantity <= 1 as is_one_pack
+            days is null and quantity <= 1 as is_one_pack,
+            regexp_matches(concat_ws(' ', generic_name, dosage_form), '[缓控]释') as is_slow_release
         from line as l join file as lf using (file_number)
             join (
                 select a.row_no, a.prescription_id, f.delivery_number
@@ -300,6 +301,7 @@ def _build_rule_views(batch: Batch) -> None:
         "drug_classes": "l.drug_classes",
         "generic_names": "l.generic_names",
         "lines_yuan": "l.lines_yuan",
+        "rejected_line_count": "coalesce(x.rejected_line_count, 0)::integer",
         "issue_codes": "r.issue_codes",
         "issue_code_list": "str_split(r.issue_codes, '|')",
         "is_reasonable": "r.is_reasonable",
@@ -316,10 +318,17 @@ def _build_rule_views(batch: Batch) -> None:
                 list(generic_name order by line_no) filter (where generic_name is not null) as generic_names,
                 sum(amount_yuan)::decimal(18, 2) as lines_yuan
             from supplied_line group by prescription_row_no
+        ),
+        x as (
+            select file.delivery_number, t.prescription_id, count(*) as rejected_line_count
+            from typed_prescription_line as t join file using (file_number)
+            where t.row_no not in (select row_no from accepted_prescription_line)
+            group by file.delivery_number, t.prescription_id
         )
         select p.row_no, {columns}
         from accepted_prescription as p join file using (file_number)
             left join l using (row_no)
+            left join x on x.delivery_number = file.delivery_number and x.prescription_id = p.prescription_id
             left join placed_review as r
                 on r.delivery_number = file.delivery_number and r.prescription_id = p.prescription_id
     """)
@@ -339,7 +348,9 @@ def _fetch_lines(batch: Batch, ids: pa.Array) -> pa.Table:
         f"{special.get(name, f't.{name}')} as {name}" for name in DATASETS["prescription_line"]
     )
     table = batch.table(f"""
-        with o as (select row_no, row_number() over (order by row_no) - 1 as ordinal from accepted_prescription)
+        with o as (
+            select row_no, row_number() over (order by row_no) - 1 as ordinal from accepted_prescription
+        )
         select {columns}, file.delivery_number, o.ordinal
         from supplied_line as t join file using (file_number) join o on o.row_no = t.prescription_row_no
         order by t.row_no

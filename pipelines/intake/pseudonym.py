@@ -51,10 +51,13 @@ class Pseudonymiser:
         hashes = []
         for text in joined.dictionary.to_pylist():
             institution, value = text.split("|", 1)
-            national = NATIONAL_ID.fullmatch(value) is not None
-            hashes.append(
-                self._hash(f"person|{value.upper()}" if national else f"patient|{institution}|{value}")
-            )
+            if len(set(value)) == 1 or not any(char.isdigit() for char in value):
+                # "不详", "无", 000000: a filler would make one person of all who have none.
+                hashes.append(None)
+            elif NATIONAL_ID.fullmatch(value):
+                hashes.append(self._hash(f"person|{value.upper()}"))
+            else:
+                hashes.append(self._hash(f"patient|{institution}|{value}"))
         return pa.array(hashes, pa.string()).take(joined.indices)
 
     def _hash_rows(self, prefix: str, *parts: pa.Array) -> pa.Array:

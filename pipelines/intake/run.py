@@ -1,4 +1,4 @@
-"""The whole intake: discover, read the register, take in what is new month by month, record the arrivals.
+"""The whole intake: discover, read the register, take in what is new, record the arrivals.
 
 Safe to kill at any time: lake files appear whole or not at all, a delivery counts only with its marker, and
 the register is replaced in one step at the end; the next run does what is missing. When intake runs is not
@@ -23,7 +23,13 @@ import pyarrow.parquet as pq
 
 from pipelines.intake.delivery import Delivery, Discovery, Unrecognised, discover
 from pipelines.intake.lake import exclusive, prepare_lake, write_parquet
-from pipelines.intake.month import DeliveryRecord, take_in_month
+from pipelines.intake.month import (
+    DeliveryRecord,
+    known_record,
+    source_bytes,
+    split_by_size,
+    take_in_deliveries,
+)
 from pipelines.intake.pseudonym import Pseudonymiser
 from pipelines.intake.reference import ReferenceSummary, take_in_reference_files
 from pipelines.intake.register import InstitutionRegister
@@ -32,6 +38,10 @@ from pipelines.intake.schema import ARRIVAL, arrow_schema
 
 Progress = Callable[[str], None]
 REGISTER_FILE = "arrival.parquet"
+# A part is a month of a city: enough rows to make planning negligible, little enough memory.
+PART_BYTES = 16 << 20
+# A small city is cut so that every worker gets work, and the last one does not wait long.
+PARTS_PER_WORKER = 3
 
 
 class IntakeSettings(Protocol):
@@ -53,7 +63,7 @@ class IntakeSettings(Protocol):
 
 @dataclass
 class IntakeSummary:
-    """What a run found and took in. `messages` are (path, one line in Chinese), for every file of a new delivery."""
+    """What a run found and took in; `messages` has (path, one line in Chinese) per file of a new delivery."""
 
     records: list[DeliveryRecord] = field(default_factory=list)
     unrecognised: list[Unrecognised] = field(default_factory=list)
@@ -96,7 +106,7 @@ def intake(
 ) -> IntakeSummary:
     """Take in every new delivery of some or all months and record the arrivals.
 
-    Months run side by side in `settings.workers` processes. Raises PseudonymKeyError without a key,
+    Parts of the work run side by side in `settings.workers` processes. Raises PseudonymKeyError without key,
     MissingRegisterError without a register of institutions, FileNotFoundError without a deliveries folder.
     """
     Pseudonymiser(settings.pseudonym_key)
@@ -110,17 +120,17 @@ def intake(
             reference_rejects=reference.rejects,
             reference_counts=reference.counts,
         )
-        by_month: dict[str, list[Delivery]] = {}
+        pseudonymiser = Pseudonymiser(settings.pseudonym_key)
+        waiting: list[Delivery] = []
         for delivery in found.deliveries:
-            by_month.setdefault(delivery.month, []).append(delivery)
-        for month, records in _run_months(by_month, settings, reference.register):
+            record = known_record(delivery, settings.lake, pseudonymiser, reference.register)
+            if record is None:
+                waiting.append(delivery)
+            else:
+                summary.records.append(record)
+        for records in _take_in_new(waiting, settings, reference.register):
             summary.records += records
-            new = sum(record.is_new for record in records)
-            tell(
-                f"{month}:交付 {len(records)} 份,新接收 {new} 份,"
-                f"接收 {sum(record.accepted_count for record in records)} 行,"
-                f"拒收 {sum(record.rejected_count for record in records)} 行"
-            )
+            tell(_describe(records))
         summary.records.sort(key=lambda record: (record.month, record.institution_code))
         summary.arrivals = record_arrivals(settings.lake, settings.register, summary.records)
     return summary
@@ -173,27 +183,39 @@ def record_arrivals(lake: Path, register: Path, records: Sequence[DeliveryRecord
     return added
 
 
-def _run_months(
-    by_month: dict[str, list[Delivery]], settings: IntakeSettings, register: InstitutionRegister
-) -> Iterator[tuple[str, list[DeliveryRecord]]]:
-    workers = min(settings.workers, len(by_month))
+def _take_in_new(
+    deliveries: list[Delivery], settings: IntakeSettings, register: InstitutionRegister
+) -> Iterator[list[DeliveryRecord]]:
+    """Take in deliveries part by part, in worker processes where there is work for several."""
+    total = sum(source_bytes(delivery) for delivery in deliveries)
+    parts = list(
+        split_by_size(deliveries, min(PART_BYTES, total // (PARTS_PER_WORKER * settings.workers) + 1))
+    )
+    workers = min(settings.workers, len(parts))
+    arguments = (settings.lake, settings.pseudonym_key, register)
     if workers <= 1:
-        for month, deliveries in by_month.items():
-            yield month, take_in_month(deliveries, settings.lake, settings.pseudonym_key, register)
+        for part in parts:
+            yield take_in_deliveries(part, *arguments)
         return
     # Spawned, not forked: a forked child would inherit the threads' locks of Arrow and DuckDB.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool:
-        waiting = {
-            pool.submit(take_in_month, deliveries, settings.lake, settings.pseudonym_key, register): month
-            for month, deliveries in by_month.items()
-        }
+        futures = [pool.submit(take_in_deliveries, part, *arguments) for part in parts]
         try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
+            for future in as_completed(futures):
+                yield future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _describe(records: Sequence[DeliveryRecord]) -> str:
+    months = sorted({record.month for record in records})
+    span = months[0] if len(months) == 1 else f"{months[0]} 至 {months[-1]}"
+    return (
+        f"{span}:接收交付 {len(records)} 份,接收 {sum(record.accepted_count for record in records)} 行,"
+        f"拒收 {sum(record.rejected_count for record in records)} 行"
+    )
 
 
 def _prepare_worker() -> None:

@@ -135,6 +135,7 @@ DATASETS: dict[str, dict[str, pa.DataType]] = {
         "day_surgery_code": TEXT,
         "elective_code": TEXT,
         **dict.fromkeys(STAFF, TEXT),
+        "front_sheet_score": pa.decimal128(5, 1),
     },
     "diagnosis": {
         **LINEAGE,

@@ -42,7 +42,7 @@ EXCEL_DIGITS = 10**15
 
 @dataclass
 class SourceTable:
-    """One file's records. `columns` maps field key -> text array; `source_row` are record numbers (header = 1).
+    """One file's records. `columns`: field key -> text; `source_row`: record numbers (header = 1).
 
     A file that was turned away as a whole has `layout` None or a reject without a row; its `row_count` is
     the number of records as far as they could be counted.
@@ -51,7 +51,7 @@ class SourceTable:
     file: SourceFile
     layout: Layout | None = None
     encoding: str | None = None
-    columns: dict[str, pa.Array] = field(default_factory=dict)
+    columns: dict[str, pa.ChunkedArray] = field(default_factory=dict)
     source_row: pa.Array = field(default_factory=lambda: pa.array([], pa.int32()))
     row_count: int = 0
     missing: tuple[str, ...] = ()
@@ -169,7 +169,11 @@ def _read_content(file: SourceFile) -> bytes:
 def _read_text(content: bytes, result: SourceTable) -> None:
     body, result.encoding = _decode_text(content)
     header, delimiter = _read_header(body)
-    match = _match(result, header)
+    try:
+        match = _match(result, header)
+    except UnusableFile:
+        result.row_count = _count_records(body, delimiter)
+        raise
     _read_records(body, delimiter, match, result)
 
 
@@ -230,21 +234,28 @@ def _read_records(body: bytes, delimiter: str, match: HeaderMatch, result: Sourc
                 strings_can_be_null=False,
             ),
         )
-    except pa.ArrowInvalid as error:
-        raise UnusableFile("file_unreadable", f"无法按行列拆分:{error}") from None
+    except pa.ArrowInvalid:
+        # The error's text may quote the record.
+        raise UnusableFile("file_unreadable", "无法按行列拆分") from None
     numbers = np.arange(1, table.num_rows + len(torn) + 1, dtype=np.int32)
     if torn:
         numbers = np.delete(numbers, [number - 1 for number, *_ in torn])
     # The header is the first record and was read like any other.
-    columns = {
-        key: table.column(column).combine_chunks().slice(1) if table.num_rows else pa.array([], pa.string())
-        for key, column in width.items()
-    }
+    columns = dict(zip(width, table.slice(1).columns, strict=True))
     result.columns, result.source_row = columns, pa.array(numbers[1:])
     _drop_blank(result, match.layout.keys[0])
     result.row_count = len(result.source_row) + len(torn)
     _reject_torn(torn, result)
     _reject_oversized(body, result)
+
+
+def _count_records(body: bytes, delimiter: str) -> int:
+    """Count the records of a file whose columns mean nothing to us; the header and blank records are none."""
+    try:
+        reader = csv.reader(io.StringIO(str(body, "utf-8"), newline=""), delimiter=delimiter)
+        return max(0, sum(any(cell.strip() for cell in record) for record in reader) - 1)
+    except csv.Error:
+        return 0
 
 
 def _drop_blank(result: SourceTable, key: str) -> None:
@@ -325,11 +336,13 @@ def _open_workbook(content: bytes) -> list[list[object]]:
 
 def _read_workbook(content: bytes, result: SourceTable) -> None:
     rows = _open_workbook(content)
-    match = _match(result, [_cell_text(cell) for cell in rows[0]])
     body = rows[1:]
+    result.row_count = len(body)
+    match = _match(result, [_cell_text(cell) for cell in rows[0]])
     positions = match.positions.items()
     result.columns = {
-        key: pa.array([_cell_text(row[position]) for row in body], pa.string()) for key, position in positions
+        key: pa.chunked_array([[_cell_text(row[position]) for row in body]], pa.string())
+        for key, position in positions
     }
     result.source_row = pa.array(np.arange(2, len(body) + 2, dtype=np.int32))
     _drop_blank(result, match.layout.keys[0])

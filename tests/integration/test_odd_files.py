@@ -61,16 +61,24 @@ def test_every_odd_file_is_named_in_one_line_and_the_rest_is_released(odd_city, 
     lines = (result.stdout + result.stderr).splitlines()
     for kind in ("unreadable", "empty", "another layout", "wrong encoding"):
         name = "/".join(odd[kind].parts[-3:])
-        assert sum(name in line for line in lines) == 1, (kind, name, [line for line in lines if name in line])
+        assert sum(name in line for line in lines) == 1, (
+            kind,
+            name,
+            [line for line in lines if name in line],
+        )
     with duckdb.connect(str(home / "releases" / "current" / "marts.duckdb"), read_only=True) as reader:
         files = reader.execute("select count(*) from fct_reject where source_row is null").fetchall()[0][0]
         assert files == 4
         march = {
             row[0]
-            for row in reader.execute("select distinct institution_code from fct_case where period_month = '2018-03'").fetchall()
+            for row in reader.execute(
+                "select distinct institution_code from fct_case where period_month = '2018-03'"
+            ).fetchall()
         }
         assert march.isdisjoint({odd[kind].parts[-3] for kind in odd if kind != "shuffled"})
-        months = reader.execute("select count(distinct institution_code || period_month) from fct_case").fetchall()[0][0]
+        months = reader.execute(
+            "select count(distinct institution_code || period_month) from fct_case"
+        ).fetchall()[0][0]
         assert months == 4 * 12 - 4
 
 

@@ -35,7 +35,9 @@ def count_records(path: Path) -> int:
 
 
 def test_rows_in_files_are_accepted_or_rejected(release):
-    assert one(release, "select count(*) from fct_delivery_file where row_count <> accepted_count + rejected_count") == (0,)
+    assert one(
+        release, "select count(*) from fct_delivery_file where row_count <> accepted_count + rejected_count"
+    ) == (0,)
     rows, accepted, rejected = one(
         release, "select sum(row_count), sum(accepted_count), sum(rejected_count) from fct_delivery_file"
     )
@@ -51,7 +53,11 @@ def test_counted_rows_are_the_rows_of_the_readable_files(release, city):
     }
     assert counted
     for (institution, month, name), rows in list(counted.items())[::17]:
-        assert rows == count_records(city / "deliveries" / institution / month / name), (institution, month, name)
+        assert rows == count_records(city / "deliveries" / institution / month / name), (
+            institution,
+            month,
+            name,
+        )
 
 
 def test_cases_are_the_accepted_rows_in_force(release):
@@ -64,8 +70,9 @@ def test_cases_are_the_accepted_rows_in_force(release):
 
 
 def test_additive_indicators_of_institutions_add_up_to_the_city(release):
-    assert release.execute(
-        """
+    assert (
+        release.execute(
+            """
         with part as (
             select indicator_id, period, sum(numerator) as numerator, sum(denominator) as denominator
             from fct_indicator join dim_indicator using (indicator_id)
@@ -75,7 +82,9 @@ def test_additive_indicators_of_institutions_add_up_to_the_city(release):
         where city.org_level = 'city'
             and (part.numerator <> city.numerator or part.denominator is distinct from city.denominator)
         """
-    ).fetchall() == []
+        ).fetchall()
+        == []
+    )
 
 
 def test_every_planned_indicator_is_there_at_every_level(release):
@@ -87,8 +96,13 @@ def test_every_planned_indicator_is_there_at_every_level(release):
 
 
 def test_a_grouped_case_always_has_a_weight(release):
-    assert one(release, "select count(*) from fct_case where grouping_status = 'grouped' and relative_weight is null") == (0,)
-    assert one(release, "select count(*) from fct_case where grouping_status <> 'grouped' and relative_weight is not null") == (0,)
+    assert one(
+        release, "select count(*) from fct_case where grouping_status = 'grouped' and relative_weight is null"
+    ) == (0,)
+    assert one(
+        release,
+        "select count(*) from fct_case where grouping_status <> 'grouped' and relative_weight is not null",
+    ) == (0,)
 
 
 def test_the_release_says_what_it_was_made_with(release):
@@ -103,7 +117,9 @@ def test_the_release_says_what_it_was_made_with(release):
 def test_assessment_statuses_come_with_a_reason(release):
     statuses = dict(release.execute("select status, count(*) from fct_assessment group by all").fetchall())
     assert {"met", "missed", "insufficient", "not_applicable"} <= set(statuses)
-    assert one(release, "select count(*) from fct_assessment where reason is null or length(reason) < 4") == (0,)
+    assert one(release, "select count(*) from fct_assessment where reason is null or length(reason) < 4") == (
+        0,
+    )
 
 
 def test_no_identity_is_found_outside_the_deliveries(demo_home, city):

@@ -113,7 +113,8 @@ def test_a_contract_needs_its_reason(tmp_path, monkeypatch):
     import expectations.gate as module
 
     (tmp_path / "x.yml").write_text(
-        "dataset: x\nrules: [{id: a, title: t, metric: m, tolerance: 0, severity: critical, reason: '', since: 2019-01-01}]"
+        "dataset: x\nrules: [{id: a, title: t, metric: m, tolerance: 0, severity: critical, reason: '',"
+        " since: 2019-01-01}]"
     )
     monkeypatch.setattr(module, "CONTRACTS_DIR", tmp_path)
     with pytest.raises(ContractError, match="reason"):

@@ -10,7 +10,9 @@ from expectations.rules import (
     RuleError,
     code_domains,
     load_rules,
+    load_score,
     render_evaluation,
+    render_score,
     rule_expression,
 )
 
@@ -68,6 +70,39 @@ def test_examples(connection, dataset, rule):
     assert set(rule.example_broken) <= set(known) and set(rule.example_ok) <= set(known)
     assert verdict(connection, dataset, rule, rule.example_broken) is True
     assert verdict(connection, dataset, rule, rule.example_ok) is not True
+
+
+@pytest.mark.parametrize("example", load_score().examples, ids=lambda example: example["title"])
+def test_score_examples(connection, example):
+    rules = load_rules("front_sheet")
+    for grain in rules.columns:
+        columns = rules.grain_columns(grain)
+        given = {
+            name: value
+            for name, value in example["sheet"].items()
+            if name in columns and grain == rules.grain
+        }
+        selected = ", ".join(
+            f"cast(${name} as {kind}) as {name}" if name in given else f"cast(null as {kind}) as {name}"
+            for name, kind in columns.items()
+        )
+        connection.execute(
+            f"create or replace temp table {grain}_row as select 1 as row_no, {selected}", given
+        )
+    relations = {grain: f"{grain}_row" for grain in rules.columns}
+    verdicts = ", ".join(f'{rule_expression(rules, rule_id)} as "{rule_id}"' for rule_id in rules.rule_ids)
+    score = connection.execute(
+        f"select {render_score(load_score())} from {rules.grain}_row "
+        f"join (select row_no, {verdicts} from ({render_evaluation(rules, relations)})) using (row_no)"
+    ).fetchone()[0]
+    assert score == example["expected"]
+
+
+def test_the_score_has_its_four_sections():
+    points = {}
+    for item in load_score().items:
+        points[item.section] = points.get(item.section, 0) + item.points
+    assert points == {"患者基本信息": 18, "住院过程信息": 26, "诊疗信息": 50, "费用信息": 6}
 
 
 @pytest.mark.parametrize("dataset, rule", CASES)

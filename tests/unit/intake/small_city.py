@@ -1,4 +1,4 @@
-"""A very small city in a temporary folder: one good delivery per call, which a test then spoils in one place."""
+"""A very small city in a temporary folder: good deliveries, which a test spoils in one place."""
 
 import csv
 import io
@@ -150,7 +150,7 @@ class City:
     def prescriptions(
         self, prescriptions=({},), lines=({},), reviews=({},), month="2019-03", institution="H1"
     ):
-        """Write the three prescription files, each row given as changes to the good row; None leaves a file out."""
+        """Write the three prescription files, each row as changes to the good row; None leaves a file out."""
         for name, base, changes in (
             ("prescription", PRESCRIPTION, prescriptions),
             ("prescription_line", LINE, lines),
@@ -184,8 +184,8 @@ class City:
 
     def rejects(self):
         return self.query(
-            "select dataset, source_file, source_row, field, rule_id, value, message_zh, remedy_zh from {reject} "
-            "order by all"
+            "select dataset, source_file, source_row, field, rule_id, value, message_zh, remedy_zh "
+            "from {reject} order by all"
         )
 
     def counts(self):

@@ -15,7 +15,8 @@ def states(city, dataset="front_sheet", judge=True):
 
 def verdicts(city, rule_id, dataset="front_sheet"):
     rows = city.query(
-        f"select verdict from {{gate_verdict}} where rule_id = '{rule_id}' and dataset = '{dataset}' order by all"
+        f"select verdict from {{gate_verdict}} where rule_id = '{rule_id}' and dataset = '{dataset}' "
+        "order by all"
     )
     return [row["verdict"] for row in rows]
 

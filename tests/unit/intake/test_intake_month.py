@@ -1,4 +1,4 @@
-"""Deliveries into the lake: what is rejected and why, what is accepted and how it looks, and what never gets there."""
+"""Deliveries into the lake: what is rejected and why, how accepted rows look, what never gets there."""
 
 import datetime
 from decimal import Decimal
@@ -6,7 +6,7 @@ from decimal import Decimal
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from small_city import KEY, NAME, CitySettings
+from small_city import KEY, NAME, SHEET, CitySettings, columns_of
 
 from pipelines.intake.check import check_front_sheet
 from pipelines.intake.pseudonym import PseudonymKeyError
@@ -229,7 +229,7 @@ def test_a_sheet_breaks_a_rule_once_however_many_procedures_do(city):
 
 
 def test_rejected_prescription_rows(city):
-    """Every fault in a row of its own, in one delivery; what hangs on a rejected prescription is an orphan."""
+    """Every fault in a row of its own, in one delivery; what hangs on a rejected row is an orphan."""
     prescriptions = [
         ({}, None),
         ({"prescription_id": ""}, "key_missing"),
@@ -391,6 +391,13 @@ def test_hashes_link_what_belongs_together(city):
     assert prescription["patient_id"] == rows[0]["patient_id"]
 
 
+def test_fillers_are_no_person(city):
+    fillers = ("无", "不详", "000000000000000000", "")
+    city.sheets(*({"patient_id": filler} for filler in fillers))
+    city.intake()
+    assert city.query("select distinct patient_id from {front_sheet}") == [{"patient_id": None}]
+
+
 def test_a_missing_key_is_a_clear_error(city):
     city.sheets({})
     with pytest.raises(PseudonymKeyError, match="DRGQ_PSEUDONYM_KEY"):
@@ -439,3 +446,42 @@ def test_types_of_the_lake(city):
             files = sorted((city.settings.lake / dataset).rglob("*.parquet"))
             kinds = {str(con.read_parquet(str(path), hive_partitioning=False).dtypes) for path in files}
             assert len(files) == 2 and len(kinds) == 1, dataset
+
+
+def test_score_of_a_sheet(city):
+    city.sheets({}, {"drug_allergy_code": "1", "abo_code": "1", "rh_code": "2"}, {"total_fee_yuan": "1.00"})
+    city.intake()
+    rows = city.query("select front_sheet_score from {front_sheet} order by source_row")
+    scores = [row["front_sheet_score"] for row in rows]
+    assert scores[1] == scores[0] + Decimal("1.5") and scores[2] == scores[0] - 4
+
+
+def test_a_dash_is_an_answer_on_paper_and_nothing_in_hqms(city):
+    empty = {"employer": "", "contact_phone": ""}
+    dash = {"employer": "-", "contact_phone": "-"}
+    filled = {
+        key: "x"
+        for key in columns_of("wt41")
+        if "@" not in key and key.endswith(("name", "address", "phone", "place", "_id"))
+    }
+    filled |= {
+        "ethnic_group_code": "1",
+        "occupation_code": "90",
+        "marital_status_code": "2",
+        "current_postcode": "310000",
+        "contact_relation_code": "1",
+    }
+    filled = {key: value for key, value in filled.items() if key not in SHEET} | {
+        "employer": "某厂",
+        "contact_phone": "1",
+    }
+    for layout in ("wt41", "hqms"):
+        rows = [{"record_id": f"{layout}{n}"} | filled | change for n, change in enumerate(({}, empty, dash))]
+        city.sheets(*rows, layout=layout, name=f"front_sheet_{layout}.csv")
+    city.intake()
+    rows = city.query("select layout, front_sheet_score from {front_sheet} order by layout desc, source_row")
+    scores = {
+        layout: [r["front_sheet_score"] for r in rows if r["layout"] == layout] for layout in ("wt41", "hqms")
+    }
+    assert [scores["wt41"][0] - score for score in scores["wt41"]] == [0, 1, 0]
+    assert [scores["hqms"][0] - score for score in scores["hqms"]] == [0, 1, 1]

@@ -129,8 +129,10 @@ def test_another_layout_says_what_it_looks_like(tmp_path):
 
 def test_missing_key_column(tmp_path):
     keys = [key for key in columns_of("wt41") if key != "record_id"]
-    message = whole_file(read(tmp_path, good(columns=keys)), "key_column_missing")
+    table = read(tmp_path, good({}, {}, {}, columns=keys))
+    message = whole_file(table, "key_column_missing")
     assert "BAH" in message and "卫统4-1" in message
+    assert table.row_count == 3, "what was turned away is counted"
 
 
 def test_a_column_twice(tmp_path):

@@ -19,7 +19,7 @@ mdc as (
 ),
 
 reference_set as (
-    select * from {{ ref('stg_reference__set') }}
+    select * from {{ ref('stg_reference_set__drg') }}
 ),
 
 grouped as (

@@ -20,7 +20,7 @@ result as (
 
 reference_set as (
     select reference_set.*
-    from {{ ref('stg_reference__set') }} as reference_set
+    from {{ ref('stg_reference_set__drg') }} as reference_set
     inner join judged_scheme on reference_set.scheme_code = judged_scheme.scheme_code
 ),
 
@@ -137,6 +137,7 @@ select
     unclassified_fee_yuan,
     self_paid_yuan,
     antimicrobial_fee_yuan,
+    front_sheet_score,
     delivery_id,
     source_file,
     source_row

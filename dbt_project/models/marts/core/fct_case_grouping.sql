@@ -5,7 +5,7 @@ result as (
 ),
 
 reference_set as (
-    select * from {{ ref('stg_reference__set') }}
+    select * from {{ ref('stg_reference_set__drg') }}
 )
 
 select

@@ -14,6 +14,7 @@ machine_finding as (
         {{ joined_text('rule_id') }} as machine_issue_codes
     from {{ ref('stg_delivery__finding') }}
     where dataset = 'prescription'
+        and rule_id in ({% for rule in var('machine_review_rules') %}'{{ rule }}'{{ ', ' if not loop.last }}{% endfor %})
     group by row_key
 ),
 

@@ -20,6 +20,7 @@ select
     row_in_lake.source_row,
     row_in_lake.patient_id,
     row_in_lake.layout,
+    row_in_lake.front_sheet_score,
     row_in_lake.admission_ordinal,
     row_in_lake.sex_code,
     row_in_lake.age_years,

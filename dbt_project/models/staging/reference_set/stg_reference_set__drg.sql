@@ -10,4 +10,4 @@ select
     expected_cost_yuan,
     expected_stay_days,
     risk_grade
-from {{ source('reference', 'reference_set') }}
+from {{ source('reference_set', 'drg') }}
