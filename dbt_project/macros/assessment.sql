@@ -21,8 +21,9 @@
 {% macro shown(value) -%}
     case
         when {{ value }} is null then '无'
-        when unit like '\%%' escape '\' then concat(cast(cast(floor(cast({{ value }} as double) * 10000 + 1e-7) / 100 as decimal(18, 2)) as varchar), '%')
-        else cast(cast({{ value }} as decimal(18, 0)) as varchar)
+        when substr(unit, 1, 1) = '%' then concat(cast(cast(floor(cast({{ value }} as double) * 10000 + 1e-7) / 100 as decimal(18, 2)) as string), '%')
+        when cast({{ value }} as double) = floor(cast({{ value }} as double)) then cast(cast({{ value }} as decimal(18, 0)) as string)
+        else cast(cast({{ value }} as decimal(18, 4)) as string)
     end
 {%- endmacro %}
 
@@ -35,17 +36,21 @@
                 '实际值', {{ shown('value') }},
                 case
                     when has_denominator and denominator is not null then concat(
-                        '（', cast(cast(numerator as decimal(18, 0)) as varchar), '/', cast(cast(denominator as decimal(18, 0)) as varchar), '）'
+                        '（', cast(cast(numerator as decimal(18, 0)) as string), '/', cast(cast(denominator as decimal(18, 0)) as string), '）'
                     )
                     else ''
                 end,
                 case
                     when comparator in ('having', 'achieved') then '，目标为已开展'
                     when comparator = 'improve' then concat(
-                        '，目标为较上年（', {{ shown('previous_value') }}, '）提升',
-                        case when floor_value is not null then concat('且不低于', {{ shown('floor_value') }}) else '' end
+                        '，目标为较上年（', {{ shown('previous_value') }}, case when direction = 'lower' then '）下降' else '）提升' end,
+                        case
+                            when floor_value is null then ''
+                            when direction = 'lower' then concat('且不高于', {{ shown('floor_value') }})
+                            else concat('且不低于', {{ shown('floor_value') }})
+                        end
                     )
-                    when comparator = 'maintain' then concat('，目标为不低于', {{ shown('floor_value') }})
+                    when comparator = 'maintain' then concat(case when direction = 'lower' then '，目标为不高于' else '，目标为不低于' end, {{ shown('floor_value') }})
                     else concat('，目标', replace(replace(comparator, '>=', '≥'), '<=', '≤'), {{ shown('threshold') }})
                 end,
                 '。'
@@ -59,15 +64,15 @@
             when 'no_value' then '没有可计算的数值（分母为零或缺失），数据不足。'
             when 'denominator_too_small' then '分母低于最低例数，数据不足。'
             when 'months_missing' then concat(
-                '应报', cast(expected_month_count as varchar), '个月，生效', cast(delivered_month_count as varchar), '个月，数据不足。'
+                '应报', cast(expected_month_count as string), '个月，生效', cast(delivered_month_count as string), '个月，数据不足。'
             )
-            when 'flags_unknown' then concat('标识项未填', cast(unknown_count as varchar), '例，超过5%，数据不足。')
+            when 'flags_unknown' then concat('标识项未填', cast(unknown_count as string), '例，超过5%，数据不足。')
             when 'no_previous_value' then '没有上一年度实际值，数据不足。'
             when 'institutions_unassessed' then '部分机构尚无法判定，数据不足。'
             when 'no_threshold' then '条款没有可比较的数值，数据不足。'
             when 'scheme_changed' then '两年使用的分组方案不同且未提供衔接，待复核。'
             when 'readings_differ' then '条款的两种读法结论不同，待复核。'
-            when 'scheme_too_small' then concat('分组方案共', cast(group_count as varchar), '组，不足目标的1.1倍，待复核。')
+            when 'scheme_too_small' then concat('分组方案共', cast(group_count as string), '组，不足目标的1.1倍，待复核。')
             when 'delivery_held' then '本期有被暂缓的上报数据，待复核。'
             when 'met' then '达标。'
             when 'missed' then '未达标。'

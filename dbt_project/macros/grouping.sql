@@ -19,9 +19,9 @@
     )
 {% endmacro %}
 
-{#- Prefix lengths from a whole category (two characters, e.g. 37 of ICD-9-CM-3) to the longest code in use. -#}
+{#- Prefix lengths from a chapter's letter to the longest code in use. -#}
 {% macro prefix_lengths() %}
-    select * from (values {% for n in range(2, 16) %}({{ n }}){{ ',' if not loop.last }}{% endfor %}) as lengths (prefix_length)
+    select * from (values {% for n in range(1, 16) %}({{ n }}){{ ',' if not loop.last }}{% endfor %}) as lengths (prefix_length)
 {% endmacro %}
 
 {#- The rules of one level that hold for the cases in a relation `opened` (case_number, scheme_code, parent_code): those

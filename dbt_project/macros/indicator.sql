@@ -99,6 +99,6 @@ group by indicator_id, org_level, org_code, period_type, period
     {%- if part -%}
         '{{ (part.expression ~ " from " ~ part.fact ~ " where " ~ part.where) | replace("'", "''") }}'
     {%- else -%}
-        cast(null as varchar)
+        cast(null as string)
     {%- endif -%}
 {%- endmacro %}

@@ -13,7 +13,7 @@ expected as (
         on cast(concat(years.period, '-12-31') as date) between dim_institution.valid_from and dim_institution.valid_to
     where dim_target.org_level = 'institution'
         and dim_target.kind <> 'note'
-        and years.period between cast(extract(year from dim_target.period_from) as varchar) and cast(extract(year from dim_target.period_to) as varchar)
+        and years.period between cast(extract(year from dim_target.period_from) as string) and cast(extract(year from dim_target.period_to) as string)
         and coalesce(dim_target.level_min, 0) <= cast(dim_institution.institution_level as integer)
         and coalesce(dim_target.level_max, 9) >= cast(dim_institution.institution_level as integer)
         and (dim_target.grade is null or dim_institution.grade in (dim_target.grade, 'U'))

@@ -315,7 +315,7 @@ def _count(item: BatchFile, envelope: dict, rejected_rows: int) -> dict:
 
 
 def _slice(batch: Batch, dataset: str, number: int) -> pa.Table | None:
-    """Cut one delivery out of a table sorted by delivery; the helper column goes."""
+    """Cut one delivery out of a table sorted by delivery; the column it was sorted by goes."""
     table = batch.outputs.get(dataset)
     if table is None:
         return None

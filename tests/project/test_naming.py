@@ -103,7 +103,7 @@ def test_grain_comes_first_and_lineage_last():
         lineage = [name for name in LINEAGE if name in names and name not in key]
         if key and set(names[: len(key)]) != set(key) and names[0] != key[0]:
             found.append(f"{model.name} does not begin with its key {key}")
-        if lineage and set(LINEAGE) & set(key) == set() and names[-len(lineage) :] != lineage:
+        if key and lineage and set(LINEAGE) & set(key) == set() and names[-len(lineage) :] != lineage:
             found.append(f"{model.name} does not end with its lineage {lineage}")
     assert not found
 

@@ -148,7 +148,7 @@ def test_a_new_indicator_is_one_block_and_nothing_else(connection):
     prescriptions = [{**place, "prescription_id": f"p{number}", "visit_type_code": "2"} for number in "1234"]
     create_typed_table(connection, "fct_case", contract("fct_case"), cases)
     create_typed_table(connection, "fct_prescription", contract("fct_prescription"), prescriptions)
-    connection.execute("create table stg_scheme__scheme as select 's' as scheme_code, true as is_judged")
+    connection.execute("create table int_grouping__judged_scheme as select 's' as scheme_code")
     connection.execute(f"create table dim_indicator as {render_model('dim_indicator', variables)}")
     connection.execute(f"create table fct_indicator as {render_model('fct_indicator', variables)}")
 

@@ -3,5 +3,5 @@ select
     case_id,
     max(case when position = 1 then diagnosis_code end) as principal_diagnosis_code,
     count(*) as diagnosis_count
-from {{ ref('stg_front_sheet__diagnosis') }}
+from {{ ref('int_front_sheet__diagnosis_in_force') }}
 group by case_id

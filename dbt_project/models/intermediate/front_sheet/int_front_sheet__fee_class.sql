@@ -3,7 +3,7 @@
 with
 
 sheet as (
-    select * from {{ ref('stg_front_sheet__sheet') }}
+    select * from {{ ref('int_front_sheet__sheet_in_force') }}
 )
 
 select

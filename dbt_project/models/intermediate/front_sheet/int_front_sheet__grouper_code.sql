@@ -4,7 +4,7 @@ select
     'DIAGNOSIS' as code_type,
     position,
     diagnosis_code as code
-from {{ ref('stg_front_sheet__diagnosis') }}
+from {{ ref('int_front_sheet__diagnosis_in_force') }}
 
 union all
 
@@ -13,4 +13,4 @@ select
     'PROCEDURE' as code_type,
     position,
     procedure_code as code
-from {{ ref('stg_front_sheet__procedure') }}
+from {{ ref('int_front_sheet__procedure_in_force') }}

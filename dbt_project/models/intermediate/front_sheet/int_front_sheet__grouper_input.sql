@@ -2,12 +2,12 @@
 with
 
 sheet as (
-    select * from {{ ref('stg_front_sheet__sheet') }}
+    select * from {{ ref('int_front_sheet__sheet_in_force') }}
 ),
 
 principal as (
     select case_id
-    from {{ ref('stg_front_sheet__diagnosis') }}
+    from {{ ref('int_front_sheet__diagnosis_in_force') }}
     where position = 1
 )
 

@@ -6,7 +6,7 @@ operation as (
     select
         case_id,
         cast(procedure_level_code as integer) as operation_level
-    from {{ ref('stg_front_sheet__procedure') }}
+    from {{ ref('int_front_sheet__procedure_in_force') }}
     where procedure_code is not null
         and procedure_level_code in ('1', '2', '3', '4')
         and (incision_class_code is not null or anaesthesia_code is not null)

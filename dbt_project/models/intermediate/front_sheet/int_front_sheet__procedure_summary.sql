@@ -3,5 +3,5 @@ select
     case_id,
     max(case when position = 1 then procedure_code end) as principal_procedure_code,
     count(*) as procedure_count
-from {{ ref('stg_front_sheet__procedure') }}
+from {{ ref('int_front_sheet__procedure_in_force') }}
 group by case_id

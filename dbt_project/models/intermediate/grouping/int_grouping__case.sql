@@ -34,7 +34,7 @@ attempted as (
 numbered as (
     select
         *,
-        row_number() over (order by scheme_code, case_id, attempt) as case_number
+        row_number() over (order by scheme_code nulls last, case_id nulls last, attempt nulls last) as case_number
     from attempted
 )
 

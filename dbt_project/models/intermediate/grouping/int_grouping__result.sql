@@ -21,7 +21,7 @@ first_match as (
         target_code as drg_code
     from {{ ref('int_grouping__drg_match') }}
     qualify row_number() over (
-        partition by case_number order by adrg_sequence, parent_code, rule_sequence, rule_number
+        partition by case_number order by adrg_sequence nulls last, parent_code nulls last, rule_sequence nulls last, rule_number nulls last
     ) = 1
 ),
 
@@ -56,7 +56,7 @@ judged as (
     where grouping_case.attempt = 0 or first_match.drg_code is not null
     qualify row_number() over (
         partition by grouping_case.scheme_code, grouping_case.case_id
-        order by case when first_match.drg_code is null then 1 else 0 end, grouping_case.attempt
+        order by case when first_match.drg_code is null then 1 else 0 end nulls last, grouping_case.attempt nulls last
     ) = 1
 )
 

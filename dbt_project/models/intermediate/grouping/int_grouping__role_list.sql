@@ -7,7 +7,7 @@ condition as (
 )
 
 select
-    row_number() over (order by scheme_code, code_role, code_list_id, minimum_categories) as role_list_id,
+    row_number() over (order by scheme_code nulls last, code_role nulls last, code_list_id nulls last, minimum_categories nulls last) as role_list_id,
     scheme_code,
     code_role,
     code_list_id,

@@ -16,7 +16,7 @@ condition_count as (
 )
 
 select
-    row_number() over (order by rule.scheme_code, rule.rule_level, rule.rule_sequence, rule.rule_id) as rule_number,
+    row_number() over (order by rule.scheme_code nulls last, rule.rule_level nulls last, rule.rule_sequence nulls last, rule.rule_id nulls last) as rule_number,
     rule.scheme_code,
     rule.rule_id,
     rule.rule_level,

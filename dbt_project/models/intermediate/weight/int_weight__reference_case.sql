@@ -13,9 +13,9 @@ grouped as (
         sheet.length_of_stay,
         sheet.discharge_status_code
     from {{ ref('int_grouping__result') }} as result
-    inner join {{ ref('stg_front_sheet__sheet') }} as sheet on result.case_id = sheet.case_id
+    inner join {{ ref('int_front_sheet__sheet_in_force') }} as sheet on result.case_id = sheet.case_id
     where result.grouping_status = 'grouped'
-        and cast(extract(year from sheet.discharge_date) as varchar) = '{{ env_var('DRGQ_REFERENCE_PERIOD', '2018') }}'
+        and cast(extract(year from sheet.discharge_date) as string) = '{{ env_var('DRGQ_REFERENCE_PERIOD', '2018') }}'
 ),
 
 quartile as (

@@ -29,7 +29,7 @@ select
     target.threshold as threshold_as_written,
     target.unit,
     -- In the unit of the value: percentages are fractions.
-    cast(case when target.unit like '\%%' escape '\' then try_cast(target.threshold as decimal(18, 6)) / 100 else try_cast(target.threshold as decimal(18, 6)) end as decimal(18, 6)) as threshold,
+    cast(case when substr(target.unit, 1, 1) = '%' then try_cast(target.threshold as decimal(18, 6)) / 100 else try_cast(target.threshold as decimal(18, 6)) end as decimal(18, 6)) as threshold,
     target.period_from,
     target.period_to,
     target.deadline,

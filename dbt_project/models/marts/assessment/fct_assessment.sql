@@ -1,16 +1,23 @@
 -- The order of the statuses is the order of their definition: the first that applies wins.
 with
 
+-- Direction and kind of an indicator do not change with its definition: the latest one speaks for all.
+latest_indicator as (
+    select *
+    from {{ ref('dim_indicator') }}
+    qualify row_number() over (partition by indicator_id order by valid_from desc nulls last) = 1
+),
+
 clause as (
     select
         target.*,
         indicator.direction,
         indicator.has_denominator,
-        indicator.uses_scheme,
+        indicator.is_scheme_dependent,
         indicator.fact,
         indicator.other_reading_id
     from {{ ref('dim_target') }} as target
-    inner join {{ ref('dim_indicator') }} as indicator on target.indicator_id = indicator.indicator_id
+    inner join latest_indicator as indicator on target.indicator_id = indicator.indicator_id
     where target.org_level = 'institution'
         and target.kind <> 'note'
 ),
@@ -36,7 +43,7 @@ floor as (
         and earlier.threshold is not null
         and earlier.period_from < clause.period_from
     where clause.comparator in ('improve', 'maintain')
-    qualify row_number() over (partition by clause.target_id order by earlier.period_from desc, earlier.target_id) = 1
+    qualify row_number() over (partition by clause.target_id order by earlier.period_from desc nulls last, earlier.target_id nulls last) = 1
 ),
 
 institution as (
@@ -54,7 +61,7 @@ expected_month as (
     select
         institution.institution_code,
         institution.period,
-        count(*) as month_count
+        count(distinct month_number) as month_count
     from institution
     inner join (select distinct institution_code, valid_from, valid_to from {{ ref('dim_institution') }}) as span
         on institution.institution_code = span.institution_code
@@ -71,7 +78,7 @@ delivered as (
         case when dataset = 'front_sheet' then 'fct_case' else 'fct_prescription' end as fact,
         count(distinct case when state = 'in_force' then month end) as month_count,
         count(*) filter (where state = 'held') as held_count
-    from {{ ref('stg_delivery__state') }}
+    from {{ ref('int_delivery__settled') }}
     group by institution_code, substr(month, 1, 4), dataset
 ),
 
@@ -113,8 +120,8 @@ addressed as (
         clause.grade is not null and institution.grade = 'U' as is_grade_unknown
     from clause
     inner join institution
-        on institution.period between cast(extract(year from clause.period_from) as varchar)
-            and cast(extract(year from clause.period_to) as varchar)
+        on institution.period between cast(extract(year from clause.period_from) as string)
+            and cast(extract(year from clause.period_to) as string)
         and (clause.level_min is null or institution.level_number >= clause.level_min)
         and (clause.level_max is null or institution.level_number <= clause.level_max)
         and (clause.grade is null or institution.grade = clause.grade or institution.grade = 'U')
@@ -155,7 +162,7 @@ gathered as (
     left join measured as previous
         on addressed.indicator_id = previous.indicator_id
         and addressed.institution_code = previous.institution_code
-        and cast(cast(addressed.assessed_period as integer) - 1 as varchar) = previous.period
+        and cast(cast(addressed.assessed_period as integer) - 1 as string) = previous.period
     left join measured as reading
         on addressed.other_reading_id = reading.indicator_id
         and addressed.institution_code = reading.institution_code
@@ -163,7 +170,7 @@ gathered as (
     left join measured as previous_reading
         on addressed.other_reading_id = previous_reading.indicator_id
         and addressed.institution_code = previous_reading.institution_code
-        and cast(cast(addressed.assessed_period as integer) - 1 as varchar) = previous_reading.period
+        and cast(cast(addressed.assessed_period as integer) - 1 as string) = previous_reading.period
     left join expected_month
         on addressed.institution_code = expected_month.institution_code
         and addressed.assessed_period = expected_month.period
@@ -195,12 +202,12 @@ judged as (
             when delivered_month_count < expected_month_count then 'months_missing'
             when is_mostly_unknown then 'flags_unknown'
             when comparator = 'improve' and previous_value is null then 'no_previous_value'
-            when comparator in ('improve', 'maintain') and uses_scheme and previous_scheme_code <> scheme_code then 'scheme_changed'
+            when holds is null then 'no_threshold'
+            when comparator in ('improve', 'maintain') and is_scheme_dependent and previous_scheme_code <> scheme_code then 'scheme_changed'
             when flag like '%ambiguous%' and other_reading_holds is not null and other_reading_holds <> holds then 'readings_differ'
             when indicator_id = 'drg_group_count'
                 and group_count < {{ var('scheme_size_factor') }} * coalesce(threshold, floor_value) then 'scheme_too_small'
             when held_count > 0 then 'delivery_held'
-            when holds is null then 'no_threshold'
             when holds then 'met'
             else 'missed'
         end as reason_id
@@ -229,42 +236,59 @@ institution_row as (
         delivered_month_count,
         scheme_code,
         group_count,
-        has_denominator
+        has_denominator,
+        direction
     from judged
 ),
 
--- A clause over the share of institutions that have something: one row for the city, over the institutions it addresses.
+-- A clause over the share of institutions that have something: one row for the city, over the institutions it applies to.
+share_count as (
+    select
+        target_id,
+        period,
+        count(*) filter (where reason_id not in ('outside_cohort', 'grade_unknown')) as institution_count,
+        count(*) filter (where reason_id = 'met') as met_count,
+        count(*) filter (where reason_id = 'missed') as missed_count,
+        count(*) filter (where reason_id = 'repealed') as repealed_count,
+        max(scheme_code) as scheme_code
+    from institution_row
+    where comparator = 'having'
+    group by target_id, period
+),
+
 share_row as (
     select
         clause.target_id,
         'city' as org_level,
         '{{ var("city_code") }}' as org_code,
-        institution_row.period,
+        share_count.period,
         clause.indicator_id,
         clause.comparator,
         clause.threshold,
         cast(null as decimal(18, 6)) as floor_value,
-        cast(count(*) filter (where institution_row.reason_id = 'met') as decimal(28, 8)) as numerator,
-        cast(count(*) as decimal(28, 8)) as denominator,
-        cast(count(*) filter (where institution_row.reason_id = 'met') as double) / count(*) as value,
+        cast(share_count.met_count as decimal(28, 8)) as numerator,
+        cast(share_count.institution_count as decimal(28, 8)) as denominator,
+        cast(share_count.met_count as double) / nullif(share_count.institution_count, 0) as value,
         cast(null as double) as previous_value,
         cast(null as double) as other_reading_value,
         clause.unit,
         case
-            when cast(count(*) filter (where institution_row.reason_id = 'met') as double) / count(*) >= clause.threshold then 'met'
-            when cast(count(*) filter (where institution_row.reason_id <> 'missed') as double) / count(*) >= clause.threshold then 'institutions_unassessed'
+            when share_count.repealed_count > 0 then 'repealed'
+            when share_count.institution_count = 0 then 'outside_cohort'
+            when cast(share_count.met_count as double) / share_count.institution_count >= clause.threshold then 'met'
+            when cast(share_count.institution_count - share_count.missed_count as double) / share_count.institution_count
+                >= clause.threshold then 'institutions_unassessed'
             else 'missed'
         end as reason_id,
         cast(null as bigint) as unknown_count,
         cast(null as bigint) as expected_month_count,
         cast(null as bigint) as delivered_month_count,
-        max(institution_row.scheme_code) as scheme_code,
+        share_count.scheme_code,
         cast(null as bigint) as group_count,
-        true as has_denominator
-    from institution_row
-    inner join clause on institution_row.target_id = clause.target_id
-    where clause.aggregation = 'share_having'
-    group by clause.target_id, institution_row.period, clause.indicator_id, clause.comparator, clause.threshold, clause.unit
+        true as has_denominator,
+        clause.direction
+    from share_count
+    inner join clause on share_count.target_id = clause.target_id
 ),
 
 every_row as (

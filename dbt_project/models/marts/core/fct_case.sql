@@ -1,27 +1,19 @@
 with
 
 sheet as (
-    select * from {{ ref('stg_front_sheet__sheet') }}
+    select * from {{ ref('int_front_sheet__sheet_in_force') }}
 ),
 
 institution as (
     select * from {{ ref('dim_institution') }}
 ),
 
+grouped_case as (
+    select * from {{ ref('int_weight__grouped_case') }} where is_judged
+),
+
 judged_scheme as (
-    select scheme_code from {{ ref('stg_scheme__scheme') }} where is_judged
-),
-
-result as (
-    select result.*
-    from {{ ref('int_grouping__result') }} as result
-    inner join judged_scheme on result.scheme_code = judged_scheme.scheme_code
-),
-
-reference_set as (
-    select reference_set.*
-    from {{ ref('stg_reference_set__drg') }} as reference_set
-    inner join judged_scheme on reference_set.scheme_code = judged_scheme.scheme_code
+    select * from {{ ref('int_grouping__judged_scheme') }}
 ),
 
 diagnosis as (
@@ -45,20 +37,20 @@ joined as (
         sheet.*,
         institution.county_code,
         judged_scheme.scheme_code,
-        coalesce(result.grouping_status, 'excluded') as grouping_status,
+        coalesce(grouped_case.grouping_status, 'excluded') as grouping_status,
         case
-            when result.grouping_status is not null then result.reason
+            when grouped_case.grouping_status is not null then grouped_case.reason
             when sheet.length_of_stay > {{ var('longest_grouped_stay_days') }} then 'stay_too_long'
             else 'fee_too_low'
         end as ungrouped_reason,
-        result.mdc_code,
-        result.adrg_code,
-        result.drg_code,
-        reference_set.relative_weight,
-        reference_set.weight_level,
-        reference_set.expected_cost_yuan,
-        reference_set.expected_stay_days,
-        reference_set.risk_grade,
+        grouped_case.mdc_code,
+        grouped_case.adrg_code,
+        grouped_case.drg_code,
+        grouped_case.relative_weight,
+        grouped_case.weight_level,
+        grouped_case.expected_cost_yuan,
+        grouped_case.expected_stay_days,
+        grouped_case.risk_grade,
         diagnosis.principal_diagnosis_code,
         diagnosis.diagnosis_count,
         procedure_summary.principal_procedure_code,
@@ -78,8 +70,7 @@ joined as (
         on sheet.institution_code = institution.institution_code
         and sheet.discharge_date between institution.valid_from and institution.valid_to
     cross join judged_scheme
-    left join result on sheet.case_id = result.case_id
-    left join reference_set on result.grouping_status = 'grouped' and result.drg_code = reference_set.drg_code
+    left join grouped_case on sheet.case_id = grouped_case.case_id
     left join diagnosis on sheet.case_id = diagnosis.case_id
     left join procedure_summary on sheet.case_id = procedure_summary.case_id
     left join operation on sheet.case_id = operation.case_id

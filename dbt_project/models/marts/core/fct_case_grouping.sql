@@ -1,24 +1,10 @@
-with
-
-result as (
-    select * from {{ ref('int_grouping__result') }}
-),
-
-reference_set as (
-    select * from {{ ref('stg_reference_set__drg') }}
-)
-
 select
-    result.case_id,
-    result.scheme_code,
-    result.grouping_status,
-    result.mdc_code,
-    result.adrg_code,
-    result.drg_code,
-    reference_set.relative_weight,
-    result.reason
-from result
-left join reference_set
-    on result.scheme_code = reference_set.scheme_code
-    and result.drg_code = reference_set.drg_code
-    and result.grouping_status = 'grouped'
+    case_id,
+    scheme_code,
+    grouping_status,
+    mdc_code,
+    adrg_code,
+    drg_code,
+    relative_weight,
+    reason
+from {{ ref('int_weight__grouped_case') }}

@@ -8,5 +8,5 @@ select
     delivery_id,
     source_file,
     source_row
-from {{ ref('stg_delivery__finding') }}
+from {{ ref('int_delivery__finding_in_force') }}
 where dataset = 'front_sheet'

@@ -1,7 +1,7 @@
 with
 
 prescription as (
-    select * from {{ ref('stg_prescription__prescription') }}
+    select * from {{ ref('int_prescription__in_force') }}
 ),
 
 institution as (
@@ -12,7 +12,7 @@ machine_finding as (
     select
         row_key as prescription_id,
         {{ joined_text('rule_id') }} as machine_issue_codes
-    from {{ ref('stg_delivery__finding') }}
+    from {{ ref('int_delivery__finding_in_force') }}
     where dataset = 'prescription'
         and rule_id in ({% for rule in var('machine_review_rules') %}'{{ rule }}'{{ ', ' if not loop.last }}{% endfor %})
     group by row_key
@@ -25,7 +25,7 @@ line as (
         count(distinct generic_name) as generic_count,
         count(*) filter (where antimicrobial_grade in ('1', '2', '3')) > 0 as has_antimicrobial,
         count(*) filter (where is_injection) > 0 as has_injection
-    from {{ ref('stg_prescription__line') }}
+    from {{ ref('int_prescription__line_in_force') }}
     group by prescription_id
 )
 

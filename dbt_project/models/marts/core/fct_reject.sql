@@ -1,12 +1,13 @@
 select
     delivery_id,
     source_file,
-    source_row,
+    reject_number,
     institution_code,
     month,
     dataset,
+    source_row,
     field,
     rule_id,
-    message_zh as message,
-    remedy_zh as remedy
-from {{ ref('stg_delivery__reject') }}
+    message,
+    remedy
+from {{ ref('int_delivery__reject_numbered') }}

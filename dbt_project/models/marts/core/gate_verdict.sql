@@ -11,4 +11,4 @@ select
     verdict,
     reason,
     delivery_id
-from {{ ref('stg_delivery__gate_verdict') }}
+from {{ ref('int_delivery__gate_judged') }}

@@ -15,4 +15,4 @@ select
     case_count,
     previous_case_count,
     method
-from {{ ref('stg_cost_growth__flag') }}
+from {{ ref('int_cost_growth__flagged') }}

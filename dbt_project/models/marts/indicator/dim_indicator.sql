@@ -15,8 +15,8 @@ select
     {% if indicator.denominator %}true{% else %}false{% endif %} as has_denominator,
     cast({{ indicator.minimum_denominator }} as integer) as minimum_denominator,
     {{ indicator.is_additive }} as is_additive,
-    {{ indicator.uses_scheme }} as uses_scheme,
+    {{ indicator.uses_scheme }} as is_scheme_dependent,
     '{{ indicator.numerator.fact }}' as fact,
-    {% if indicator.other_readings %}'{{ indicator.other_readings[0] }}'{% else %}cast(null as varchar){% endif %} as other_reading_id
+    {% if indicator.other_readings %}'{{ indicator.other_readings[0] }}'{% else %}cast(null as string){% endif %} as other_reading_id
 {{ 'union all' if not loop.last }}
 {%- endfor %}

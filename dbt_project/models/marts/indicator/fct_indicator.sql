@@ -9,7 +9,7 @@ indicator as (
 ),
 
 judged_scheme as (
-    select scheme_code from {{ ref('stg_scheme__scheme') }} where is_judged
+    select * from {{ ref('int_grouping__judged_scheme') }}
 )
 
 select
@@ -30,10 +30,10 @@ select
         or (evaluated.denominator > 0 and evaluated.denominator >= indicator.minimum_denominator),
         false
     ) as is_reportable,
-    case when indicator.uses_scheme then judged_scheme.scheme_code end as scheme_code
+    case when indicator.is_scheme_dependent then judged_scheme.scheme_code end as scheme_code
 from evaluated
 inner join indicator
     on evaluated.indicator_id = indicator.indicator_id
-    and evaluated.period >= cast(extract(year from indicator.valid_from) as varchar)
-    and (indicator.valid_to is null or evaluated.period < cast(extract(year from indicator.valid_to) + 1 as varchar))
+    and evaluated.period >= cast(extract(year from indicator.valid_from) as string)
+    and (indicator.valid_to is null or evaluated.period < cast(extract(year from indicator.valid_to) + 1 as string))
 cross join judged_scheme

@@ -1,23 +1,9 @@
-with
-
-row_in_lake as (
-    select * from {{ source('front_sheet', 'diagnosis') }}
-),
-
-in_force as (
-    select delivery_id
-    from {{ ref('stg_delivery__state') }}
-    where dataset = 'front_sheet'
-        and state = 'in_force'
-)
-
 select
-    row_in_lake.case_id,
-    row_in_lake.institution_code,
-    row_in_lake.month,
-    row_in_lake.delivery_id,
-    row_in_lake.position,
-    row_in_lake.diagnosis_code,
-    row_in_lake.present_on_admission_code
-from row_in_lake
-inner join in_force on row_in_lake.delivery_id = in_force.delivery_id
+    case_id,
+    institution_code,
+    month,
+    delivery_id,
+    position,
+    diagnosis_code,
+    present_on_admission_code
+from {{ source('front_sheet', 'diagnosis') }}

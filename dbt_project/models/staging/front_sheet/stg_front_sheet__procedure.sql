@@ -1,27 +1,13 @@
-with
-
-row_in_lake as (
-    select * from {{ source('front_sheet', 'procedure') }}
-),
-
-in_force as (
-    select delivery_id
-    from {{ ref('stg_delivery__state') }}
-    where dataset = 'front_sheet'
-        and state = 'in_force'
-)
-
 select
-    row_in_lake.case_id,
-    row_in_lake.institution_code,
-    row_in_lake.month,
-    row_in_lake.delivery_id,
-    row_in_lake.position,
-    row_in_lake.procedure_code,
-    row_in_lake.procedure_date,
-    row_in_lake.procedure_level_code,
-    row_in_lake.incision_class_code,
-    row_in_lake.healing_class_code,
-    row_in_lake.anaesthesia_code
-from row_in_lake
-inner join in_force on row_in_lake.delivery_id = in_force.delivery_id
+    case_id,
+    institution_code,
+    month,
+    delivery_id,
+    position,
+    procedure_code,
+    procedure_date,
+    procedure_level_code,
+    incision_class_code,
+    healing_class_code,
+    anaesthesia_code
+from {{ source('front_sheet', 'procedure') }}

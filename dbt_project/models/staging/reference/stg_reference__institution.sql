@@ -1,7 +1,7 @@
 select
     institution_code,
     institution_name,
-    cast(level as varchar) as institution_level,
+    cast(level as string) as institution_level,
     grade,
     institution_type,
     ownership,
