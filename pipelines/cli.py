@@ -66,7 +66,7 @@ def demo(home: HomeOption = None, strict: StrictOption = False) -> None:
 def generate(
     out: Annotated[Path, typer.Option("--out", help="输出目录：其下写 deliveries/ 与 answer_key/")],
     seed: Annotated[int, typer.Option(help="随机种子；同一种子生成逐字节相同的文件")] = 20180101,
-    institutions: Annotated[int, typer.Option(min=2, help="机构数")] = 32,
+    institutions: Annotated[int, typer.Option(min=2, max=999, help="机构数")] = 32,
     front_sheets: Annotated[int, typer.Option("--front-sheets", min=1, help="病案首页总数")] = 240_000,
     prescriptions: Annotated[int, typer.Option(min=0, help="处方总数")] = 600_000,
     years: Annotated[str, typer.Option(help="年份范围，如 2018-2020")] = "2018-2020",
@@ -76,8 +76,10 @@ def generate(
     from pipelines.demo import DeliveriesExistError, generate_city  # noqa: PLC0415
 
     first, _, last = years.partition("-")
-    if not (first.isdigit() and (last or first).isdigit() and int(first) <= int(last or first)):
-        raise _fail(f"--years {years!r} 不是 YYYY 或 YYYY-YYYY")
+    if not (
+        first.isdigit() and (last or first).isdigit() and 2012 <= int(first) <= int(last or first) <= 2030
+    ):
+        raise _fail(f"--years {years!r} 不是 2012 至 2030 之间的 YYYY 或 YYYY-YYYY")
     progress = Progress()
     progress.step(
         f"生成演示城市：{institutions}家机构，{front_sheets}份首页，{prescriptions}张处方（虚构数据）"
@@ -95,6 +97,8 @@ def generate(
         )
     except DeliveriesExistError as error:
         raise _fail(error) from error
+    except OSError as error:
+        raise _fail(f"无法写入 {out}：{error.strerror or error}") from error
     progress.close()
     console.print(summary)
 
@@ -142,12 +146,19 @@ def intake(
     """只做接收与关口：接受、拒绝、违反的规则。"""
     from pipelines.intake.gate import evaluate_gate  # noqa: PLC0415
     from pipelines.intake.notice import notices  # noqa: PLC0415
+    from pipelines.intake.pseudonym import PseudonymKeyError  # noqa: PLC0415
+    from pipelines.intake.reference import MissingRegisterError  # noqa: PLC0415
     from pipelines.intake.run import intake as take_in  # noqa: PLC0415
 
     settings = _settings(home, deliveries)
+    if not settings.deliveries.is_dir():
+        raise _fail(f"找不到上报目录 {settings.deliveries}：请用 --deliveries 指定，或先运行 `drgq demo`")
     progress = Progress()
     progress.step("接收")
-    summary = take_in(settings, progress=progress.detail)
+    try:
+        summary = take_in(settings, progress=progress.detail)
+    except (PseudonymKeyError, MissingRegisterError) as error:
+        raise _fail(error) from error
     progress.step("关口检查")
     gate = evaluate_gate(settings)
     progress.close()
@@ -219,6 +230,28 @@ def query(
         sys.stdout.write(answer if answer.endswith("\n") else answer + "\n")
     else:
         console.print(answer)
+
+
+@app.command("reference-set")
+def reference_set(
+    home: HomeOption = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="用当前数据重建，替换已固定的标准集")] = False,
+) -> None:
+    """显示在用的标准集（权重与标杆）；--rebuild 用当前数据重建，之后须重新运行。"""
+    from pipelines.reference_set import (  # noqa: PLC0415
+        ReferenceSetError,
+        freeze_reference_set,
+        read_reference_set,
+    )
+
+    settings = _settings(home)
+    try:
+        shown = freeze_reference_set(settings, rebuild=True) if rebuild else read_reference_set(settings)
+    except ReferenceSetError as error:
+        raise _fail(error) from error
+    console.print(f"{shown.name}：{shown.row_count} 个DRG，内容校验码 {shown.content_hash}")
+    if rebuild:
+        console.print("标准集已重建；请重新运行 `drgq run`，使全部年度按新的标准集计算。")
 
 
 @app.command()

@@ -43,8 +43,8 @@ CASES = """
         cast(c.age_years as double) as age_years, c.sex_code = '2' as is_female,
         coalesce(c.admission_route_code = '1', false) as is_emergency, c.diagnosis_count,
         {fees}
-    from warehouse.marts.fct_case c
-    join warehouse.marts.dim_institution i
+    from marts.fct_case c
+    join marts.dim_institution i
         on c.institution_code = i.institution_code and c.discharge_date between i.valid_from and i.valid_to
     where c.grouping_status = 'grouped' and c.period_year in (?, ?) and c.age_years is not null
 """
@@ -71,12 +71,11 @@ def flag_years(settings: Settings) -> CostGrowthSummary:
     reasons: dict[str, str] = {}
     cards = settings.home / "cost_growth"
     cards.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect() as connection:
-        connection.execute(f"attach '{settings.warehouse}' as warehouse (read_only)")
+    with duckdb.connect(str(settings.warehouse), read_only=True) as connection:
         years = [
             row[0]
             for row in connection.execute(
-                "select distinct period_year from warehouse.marts.fct_case order by 1"
+                "select distinct period_year from marts.fct_case order by 1"
             ).fetchall()
         ]
         for year in years[1:]:

@@ -1,4 +1,4 @@
-"""The dbt project as Dagster sees it, and its manifest. Nothing else, so that it can be prepared before the assets are imported.
+"""The dbt project as Dagster sees it, and its manifest, alone, so that it can be prepared before the assets are imported.
 
 The manifest is the same for every home; it is kept below the home because dbt's parse cache is not (it remembers the
 warehouse's path), and because nothing is written into the checkout.

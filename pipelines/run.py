@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import datetime
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +34,9 @@ def run_pipeline(settings: Settings, progress: Progress, months: list[str] | Non
     The run is recorded under `<home>/dagster`, where `dagster dev` shows it.
     Raises RunError when there is nothing to run on or a month is not one.
     """
-    first, last = _month_range(settings, months)
+    wanted = _wanted_months(settings, months)
+    settings = dataclasses.replace(settings, only_months=tuple(wanted))
+    first, last = wanted[0], wanted[-1]
     prepare_home(settings)
     progress.step("准备（dbt 清单、Dagster）")
     discard_old_artifacts(settings)
@@ -69,25 +74,30 @@ def _root_cause(event) -> str:
     return " ".join(error.message.split())
 
 
-def _month_range(settings: Settings, months: list[str] | None) -> tuple[str, str]:
+MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+
+
+def _wanted_months(settings: Settings, months: list[str] | None) -> list[str]:
+    """The months to take in, in order: those asked for, else those that have a delivery, within the settings' bounds."""
     if not settings.deliveries.is_dir():
         raise RunError(f"找不到上报目录 {settings.deliveries}：请用 --deliveries 指定，或先运行 `drgq demo`")
     for month in months or []:
-        if len(month) != 7 or month[4] != "-" or not (month[:4] + month[5:]).isdigit():
+        if not MONTH.fullmatch(month):
             raise RunError(f"月份 {month!r} 不是 YYYY-MM")
-    present = sorted(
-        {path.name for path in settings.deliveries.glob("*/[0-9][0-9][0-9][0-9]-[0-9][0-9]") if path.is_dir()}
+    present = {
+        path.name for path in settings.deliveries.glob("*/*") if MONTH.fullmatch(path.name) and path.is_dir()
+    }
+    last = min(settings.last_month, _month_before(datetime.date.today()))
+    wanted = sorted(
+        month for month in (set(months) if months else present) if settings.first_month <= month <= last
     )
-    wanted = [
-        month
-        for month in (sorted(months) if months else present)
-        if settings.first_month <= month <= settings.last_month
-    ]
     if not wanted:
-        raise RunError(
-            f"{settings.deliveries} 中没有 {settings.first_month} 至 {settings.last_month} 的月份目录"
-        )
-    return wanted[0], wanted[-1]
+        raise RunError(f"{settings.deliveries} 中没有 {settings.first_month} 至 {last} 的月份目录")
+    return wanted
+
+
+def _month_before(day: datetime.date) -> str:
+    return (day.replace(day=1) - datetime.timedelta(days=1)).strftime("%Y-%m")
 
 
 def prepare_home(settings: Settings) -> None:

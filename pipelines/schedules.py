@@ -8,6 +8,7 @@ import dagster as dg
 
 from pipelines.assets.assessment import ASSESSMENT_KEY, assessed_years
 from pipelines.assets.policy import months
+from pipelines.run import MONTH
 from pipelines.settings import Settings
 
 TIMEZONE = "Asia/Shanghai"
@@ -93,8 +94,17 @@ def build_sensors(settings: Settings, jobs: Jobs) -> list[dg.SensorDefinition]:
         context.update_cursor(",".join(f"{month}={value}" for month, value in sorted(seen.items())))
         if not changed:
             yield dg.SkipReason("没有新的上报文件")
-        for month in changed:
-            yield dg.RunRequest(run_key=f"{month}-{seen[month]}", partition_key=month)
+            return
+        # One run for all of them: every run rebuilds the marts of the whole city.
+        yield dg.RunRequest(
+            run_key=hashlib.sha256(
+                ",".join(f"{month}={seen[month]}" for month in changed).encode()
+            ).hexdigest(),
+            tags={
+                "dagster/asset_partition_range_start": changed[0],
+                "dagster/asset_partition_range_end": changed[-1],
+            },
+        )
 
     return [new_delivery_sensor]
 
@@ -102,12 +112,15 @@ def build_sensors(settings: Settings, jobs: Jobs) -> list[dg.SensorDefinition]:
 def _fingerprints(settings: Settings) -> dict[str, str]:
     """A hash per month over the names, sizes and times of its files: cheap enough to ask for every minute."""
     found: dict[str, hashlib._Hash] = {}
-    if settings.deliveries.is_dir():
-        for folder in sorted(settings.deliveries.glob("*/[0-9][0-9][0-9][0-9]-[0-9][0-9]")):
-            digest = found.setdefault(folder.name, hashlib.sha256())
-            for path in sorted(folder.iterdir()):
-                stat = path.stat()
-                digest.update(f"{folder.parent.name}/{path.name}:{stat.st_size}:{stat.st_mtime_ns};".encode())
+    for folder in sorted(settings.deliveries.glob("*/*")):
+        if not MONTH.fullmatch(folder.name) or not folder.is_dir():
+            continue
+        digest = found.setdefault(folder.name, hashlib.sha256())
+        for path in sorted(folder.iterdir()):
+            stat = path.stat()
+            digest.update(f"{folder.parent.name}/{path.name}:{stat.st_size}:{stat.st_mtime_ns};".encode())
     return {
-        month: digest.hexdigest()[:12] for month, digest in found.items() if month >= settings.first_month
+        month: digest.hexdigest()[:12]
+        for month, digest in found.items()
+        if settings.first_month <= month <= settings.last_month
     }

@@ -6,6 +6,7 @@ No other module reads an environment variable. dbt receives what it needs throug
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,10 +33,11 @@ class Settings:
     pseudonym_key: bytes | None = field(default=None, repr=False)
     workers: int = 2
     first_month: str = "2018-01"
-    last_month: str = "2020-12"
+    last_month: str = "9999-12"
     judged_scheme: str = BUILT_IN_SCHEME
     reference_period: str = "2018"
     data_label: str = ""
+    only_months: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, home: Path | None = None, deliveries: Path | None = None) -> Settings:
@@ -48,20 +50,31 @@ class Settings:
         deliveries = Path(deliveries or env.get("DRGQ_DELIVERIES") or home / "deliveries").resolve()
         key = env.get("DRGQ_PSEUDONYM_KEY", "").encode()
         if key and len(key) < 16:
-            raise SettingsError("DRGQ_PSEUDONYM_KEY is shorter than 16 bytes: give a longer random key")
+            raise SettingsError("DRGQ_PSEUDONYM_KEY 不足16字节：请给出更长的随机密钥")
+        period = env.get("DRGQ_REFERENCE_PERIOD", "2018")
+        if not re.fullmatch(r"\d{4}", period):
+            raise SettingsError(f"DRGQ_REFERENCE_PERIOD {period!r} 不是四位年份")
+        workers = env.get("DRGQ_WORKERS") or str(min(os.cpu_count() or 1, 8))
+        if not re.fullmatch(r"[1-9]\d*", workers):
+            raise SettingsError(f"DRGQ_WORKERS {workers!r} 不是进程数：请给出正整数")
+        months = [env.get("DRGQ_FIRST_MONTH", "2018-01"), env.get("DRGQ_LAST_MONTH", "9999-12")]
+        for name, month in zip(("DRGQ_FIRST_MONTH", "DRGQ_LAST_MONTH"), months, strict=True):
+            if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
+                raise SettingsError(f"{name} {month!r} 不是 YYYY-MM")
         label = ""
-        if (deliveries / ".demonstration").exists() or (deliveries.parent / "answer_key").is_dir():
-            label = "演示数据(虚构),不可用于考核"
+        # The marker lies in the authority's own folder, above the institutions': no sender can set it.
+        if (deliveries / ".demonstration").exists():
+            label = "演示数据（虚构），不可用于考核"
             key = key or DEMO_PSEUDONYM_KEY
         return cls(
             home=home,
             deliveries=deliveries,
             pseudonym_key=key or None,
-            workers=int(env.get("DRGQ_WORKERS") or min(os.cpu_count() or 1, 8)),
-            first_month=env.get("DRGQ_FIRST_MONTH", "2018-01"),
-            last_month=env.get("DRGQ_LAST_MONTH", "2020-12"),
+            workers=int(workers),
+            first_month=months[0],
+            last_month=months[1],
             judged_scheme=env.get("DRGQ_SCHEME", BUILT_IN_SCHEME),
-            reference_period=env.get("DRGQ_REFERENCE_PERIOD", "2018"),
+            reference_period=period,
             data_label=env.get("DRGQ_DATA_LABEL", label),
         )
 

@@ -59,9 +59,16 @@ def group_cases(scheme_folder: Path, cases: Path | pd.DataFrame) -> list[dict[st
     Returns a row per case in the order of the list: case_id, status, mdc_code, adrg_code, drg_code, reason.
     """
     with duckdb.connect() as connection:
-        for name, table in read_scheme(scheme_folder).tables.items():
+        scheme = read_scheme(scheme_folder)
+        for name, table in scheme.tables.items():
             connection.register("table_of_scheme", table)
             connection.execute(f"create table stg_scheme__{name} as select * from table_of_scheme")
+        # What publishing a scheme adds: it is the only one, so it is the judged one.
+        connection.execute(
+            "alter table stg_scheme__scheme add column content_hash varchar;"
+            "alter table stg_scheme__scheme add column is_judged boolean;"
+            f"update stg_scheme__scheme set content_hash = '{scheme.content_hash}', is_judged = true"
+        )
         if isinstance(cases, Path):
             connection.execute(f"create view given as from read_csv('{cases}', all_varchar = true)")
         else:

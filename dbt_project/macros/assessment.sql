@@ -58,21 +58,21 @@
         end,
         case reason_id
             when 'repealed' then '条款所在文件已废止，不适用。'
-            when 'outside_cohort' then '该机构不在条款规定的范围内（试点与否），不适用。'
-            when 'grade_unknown' then '该机构等次未定，无法确定适用甲等或乙等目标，不适用。'
+            when 'outside_cohort' then '该机构不在条款规定的机构范围内，不适用。'
+            when 'grade_unknown' then '该机构等次未定，无法确定适用甲等或乙等目标，数据不足。'
             when 'nothing_delivered' then '该年度没有生效的上报数据，数据不足。'
             when 'no_value' then '没有可计算的数值（分母为零或缺失），数据不足。'
             when 'denominator_too_small' then '分母低于最低例数，数据不足。'
             when 'months_missing' then concat(
                 '应报', cast(expected_month_count as string), '个月，生效', cast(delivered_month_count as string), '个月，数据不足。'
             )
-            when 'flags_unknown' then concat('标识项未填', cast(unknown_count as string), '例，超过5%，数据不足。')
+            when 'flags_unknown' then concat('标识项未填', cast(unknown_count as string), '例，超过{{ (var('largest_unknown_share') * 100) | round(0) | int }}%，数据不足。')
             when 'no_previous_value' then '没有上一年度实际值，数据不足。'
             when 'institutions_unassessed' then '部分机构尚无法判定，数据不足。'
             when 'no_threshold' then '条款没有可比较的数值，数据不足。'
             when 'scheme_changed' then '两年使用的分组方案不同且未提供衔接，待复核。'
-            when 'readings_differ' then '条款的两种读法结论不同，待复核。'
-            when 'scheme_too_small' then concat('分组方案共', cast(group_count as string), '组，不足目标的1.1倍，待复核。')
+            when 'readings_differ' then concat('按另一读法为', {{ shown('other_reading_value') }}, '，两种读法结论不同，待复核。')
+            when 'scheme_too_small' then concat('分组方案共', cast(group_count as string), '组，不足目标的{{ var('scheme_size_factor') }}倍，待复核。')
             when 'delivery_held' then '本期有被暂缓的上报数据，待复核。'
             when 'met' then '达标。'
             when 'missed' then '未达标。'

@@ -102,7 +102,9 @@ def build_intake_assets(settings: Settings, progress: Progress) -> list[dg.Asset
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def accepted_rows(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-        asked = [key for key in context.partition_keys if settings.first_month <= key <= settings.last_month]
+        asked = [
+            key for key in context.partition_keys if not settings.only_months or key in settings.only_months
+        ]
         progress.step(f"接收上报数据：{asked[0]} 至 {asked[-1]}" if asked else "没有需要接收的月份")
         summary = intake(settings, months=asked, progress=progress.detail)
         for line in notices(summary):

@@ -27,7 +27,7 @@ SOURCE_ASSETS = {
     "reference": dg.AssetKey(["lake", "reference"]),
     "cost_growth": dg.AssetKey(["lake", "cost_growth"]),
 }
-# The steps in Python stand between three parts of the project: the reference set after the first, the flags after the second.
+# The steps in Python stand between three parts: the reference set after the first, the flags after the second.
 GROUPING = "+int_weight__computed"
 FACTS = "+path:models/marts/core"
 # Groups follow the flow of the data, so that the graph of groups has no loops: what a step in Python hands back to dbt
@@ -94,7 +94,7 @@ def build_warehouse_assets(settings: Settings, progress: Progress) -> list[dg.As
         kinds={"parquet"},
         owners=OWNERS["warehouse"],
         pool=POOL,
-        description="一行是一个DRG的权重、标杆费用、标杆住院日与风险等级；由基期数据生成一次后固定，更正旧数据不改变它。",
+        description="一行是一个DRG的权重、标杆费用、标杆住院日与风险等级；基期满12个月后生成一次并固定，更正旧数据不改变它。",
     )
     def reference_set() -> dg.MaterializeResult:
         progress.step("固定标准集（权重与标杆）")
@@ -104,6 +104,7 @@ def build_warehouse_assets(settings: Settings, progress: Progress) -> list[dg.As
                 "标准集": frozen.name,
                 "内容校验码": frozen.content_hash,
                 "是否本次新建": frozen.is_new,
+                "是否暂定（基期不足12个月）": frozen.is_provisional,
                 "DRG数": frozen.row_count,
             }
         )

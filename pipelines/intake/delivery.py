@@ -2,7 +2,8 @@
 
 Only names, sizes and hashes are looked at here; nothing is decoded or judged. A path that does not fit the
 pattern of the interface, or that a symbolic link leads out of the deliveries folder, is listed with its
-reason and never opened.
+reason and never opened. Names of accepted files are published, so they may hold nothing that could be a
+person; names that are only listed are masked where they could.
 """
 
 from __future__ import annotations
@@ -19,10 +20,17 @@ from pathlib import Path
 INSTITUTION_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 MONTH_FOLDER = re.compile(r"(?:19|20)\d\d-(?:0[1-9]|1[0-2])")
 # The longest dataset name first: prescription_line.csv is no prescription file.
-DELIVERY_FILE = re.compile(
-    r"(front_sheet|prescription_line|prescription_review|prescription)([^/\\]*)\.(csv|csv\.gz|xlsx)",
-    re.IGNORECASE,
+DATASET_PREFIX = r"(front_sheet|prescription_line|prescription_review|prescription)"
+# A name is published with its rows: no person's name, no number as long as a telephone's.
+PLAIN_SUFFIX = r"((?![A-Za-z0-9_-]*[0-9]{7})[A-Za-z0-9_-]{0,32})"
+DELIVERY_FILE = re.compile(rf"{DATASET_PREFIX}{PLAIN_SUFFIX}\.(csv|csv\.gz|xlsx)", re.IGNORECASE | re.ASCII)
+# Temporary files of editors (~$, ._) carry the name of the file they belong to.
+DATASET_NAME = re.compile(rf"[.~$_]*{DATASET_PREFIX}", re.IGNORECASE | re.ASCII)
+PLAIN_NAME = re.compile(
+    rf"[.~$_]*{DATASET_PREFIX}{PLAIN_SUFFIX}(\.[A-Za-z]{{1,8}}){{0,2}}", re.IGNORECASE | re.ASCII
 )
+EXTENSION = re.compile(r"\.(csv|csv\.gz|xlsx)\Z", re.IGNORECASE | re.ASCII)
+SHOWN_DIGITS = 6
 REFERENCE_FILE = re.compile(r"(institution|drug)\.(csv|csv\.gz|xlsx)", re.IGNORECASE)
 REPORTED_FILE = re.compile(r"(reported_value|evidence)([^/\\]*)\.(csv|csv\.gz|xlsx)", re.IGNORECASE)
 ENVELOPE = "envelope.json"
@@ -56,7 +64,10 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Unrecognised:
-    """A path that is not part of the interface, relative to the deliveries folder, and why."""
+    """A path that is not part of the interface, relative to the deliveries folder, and why.
+
+    `path` is for reading, not for opening: its last part is masked where it could name a person.
+    """
 
     path: str
     reason: str
@@ -113,6 +124,21 @@ def delivery_id(institution_code: str, month: str, files: Collection[SourceFile]
     return digest.hexdigest()[:16]
 
 
+def shown_name(name: str) -> str:
+    """Return a refused name as it may be shown.
+
+    Of a dataset's file with characters or numbers that its name may not hold only dataset and extension are
+    shown; in any other name with more than six digits every digit is masked.
+    """
+    match = DATASET_NAME.match(name)
+    if match is not None and not PLAIN_NAME.fullmatch(name):
+        extension = EXTENSION.search(name)
+        return f"{match[1].lower()}…{extension[1].lower() if extension else ''}（文件名含有不允许的字符或长数字，未显示）"
+    if sum(character.isdigit() for character in name) > SHOWN_DIGITS:
+        return "".join("*" if character.isdigit() else character for character in name)
+    return name
+
+
 def hash_file(path: Path) -> str:
     """Return a file's SHA-256 as hex; an unreadable file gives an empty text and is reported later."""
     digest = hashlib.sha256()
@@ -136,7 +162,9 @@ class _Walk:
         try:
             names = sorted(os.listdir(folder))
         except OSError as error:
-            self.refuse(folder, f"文件夹不可读:{error.strerror}")
+            # A folder that was entered has a proper name: it is shown as it is.
+            path = folder.relative_to(self.root).as_posix()
+            self.found.unrecognised.append(Unrecognised(path, f"文件夹不可读：{error.strerror}"))
             return
         for name in names:
             entry = folder / name
@@ -169,7 +197,8 @@ class _Walk:
         return files
 
     def refuse(self, entry: Path, reason: str) -> None:
-        self.found.unrecognised.append(Unrecognised(entry.relative_to(self.root).as_posix(), reason))
+        shown = entry.relative_to(self.root).parent / shown_name(entry.name)
+        self.found.unrecognised.append(Unrecognised(shown.as_posix(), reason))
 
 
 def _find_months(walk: _Walk, institution: Path, months: Collection[str] | None) -> None:
@@ -193,8 +222,8 @@ def _find_delivery(walk: _Walk, institution_code: str, folder: Path) -> None:
         elif match is None:
             walk.refuse(
                 entry,
-                "文件名应以 front_sheet、prescription、prescription_line 或 prescription_review 开头,"
-                "以 .csv、.csv.gz 或 .xlsx 结尾",
+                "文件名应以 front_sheet、prescription、prescription_line 或 prescription_review 开头，"
+                "其后只可有至多 32 位字母、数字、- 和 _（连续数字不超过 6 位），以 .csv、.csv.gz 或 .xlsx 结尾",
             )
         else:
             files.append(SourceFile(match[1].lower(), entry))

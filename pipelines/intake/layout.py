@@ -1,7 +1,8 @@
 """The layouts that are recognised by their header: which column of a file is which field.
 
 Front sheets come in two layouts, from the field table beside this module; prescriptions in one per dataset.
-Matching is by column name alone, upper-cased, never by position. No values are looked at here.
+Matching is by column name alone, upper-cased, never by position; another order is only noted. No values are
+looked at here.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class Field:
     disposition: str
     required_wt41: bool
     required_hqms: bool
+    wt41_position: int | None = None
+    hqms_position: int | None = None
 
     @property
     def key(self) -> str:
@@ -43,7 +46,10 @@ class Field:
 
 @dataclass(frozen=True)
 class Layout:
-    """Column names of one kind of file (upper-cased) and the field each one carries."""
+    """Column names of one kind of file (upper-cased) and the field each one carries.
+
+    `order` is the place of a field's column in the layout; extension columns have none.
+    """
 
     name: str
     title_zh: str
@@ -51,16 +57,21 @@ class Layout:
     keys: tuple[str, ...]
     required: frozenset[str]
     spelling: dict[str, str]
+    order: dict[str, int]
 
 
 @dataclass(frozen=True)
 class HeaderMatch:
-    """How a header fits its layout: position of every known field, missing fields, unknown column names."""
+    """How a header fits its layout: position of every known field, missing fields, unknown column names.
+
+    `is_reordered` tells that the known columns come in another order than in the layout.
+    """
 
     layout: Layout
     positions: dict[str, int]
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
+    is_reordered: bool
 
 
 class LayoutError(Exception):
@@ -125,6 +136,8 @@ def front_sheet_fields() -> tuple[Field, ...]:
                 row["disposition"],
                 row["required_wt41"] == "Y",
                 row["required_hqms"] == "Y",
+                int(row["wt41_position"]) if row["wt41_position"] else None,
+                int(row["hqms_position"]) if row["hqms_position"] else None,
             )
             for row in csv.DictReader(stream)
         )
@@ -144,11 +157,12 @@ def layouts(dataset: str) -> tuple[Layout, ...]:
                 keys,
                 frozenset(keys),
                 {name: name for name in names},
+                {name: position for position, name in enumerate(names, start=1)},
             ),
         )
     result = []
     for name in ("wt41", "hqms"):
-        columns, spelling, required = {}, {}, set()
+        columns, spelling, required, order = {}, {}, set(), {}
         for item in front_sheet_fields():
             column = item.wt41_column if name == "wt41" else item.hqms_column
             if not item.hqms_column and item.field in _extension_fields():
@@ -158,7 +172,12 @@ def layouts(dataset: str) -> tuple[Layout, ...]:
                 spelling[item.key] = column
                 if item.required_wt41 if name == "wt41" else item.required_hqms:
                     required.add(item.key)
-        result.append(Layout(name, TITLES[name], columns, FRONT_SHEET_KEYS, frozenset(required), spelling))
+                position = item.wt41_position if name == "wt41" else item.hqms_position
+                if position is not None:
+                    order[item.key] = position
+        result.append(
+            Layout(name, TITLES[name], columns, FRONT_SHEET_KEYS, frozenset(required), spelling, order)
+        )
     return tuple(result)
 
 
@@ -193,7 +212,10 @@ def match_header(dataset: str, header: list[str]) -> HeaderMatch:
         key for key in layout.columns.values() if key not in positions and key not in _extension_fields()
     ]
     unknown = [name for name in names if name and name not in layout.columns]
-    return HeaderMatch(layout, positions, tuple(missing), tuple(_suggest(unknown, layout)))
+    order = [layout.order[key] for key in sorted(positions, key=positions.__getitem__) if key in layout.order]
+    return HeaderMatch(
+        layout, positions, tuple(missing), tuple(_suggest(unknown, layout)), order != sorted(order)
+    )
 
 
 @cache

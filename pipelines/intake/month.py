@@ -53,7 +53,7 @@ NO_ENVELOPE = {"present": False, "problem": None, "files": {}}
 
 @dataclass(frozen=True)
 class FileSummary:
-    """How one file fared."""
+    """How one file fared; `is_reordered` tells that its columns come in another order than in the layout."""
 
     dataset: str
     name: str
@@ -62,6 +62,7 @@ class FileSummary:
     row_count: int
     accepted_count: int
     message: str
+    is_reordered: bool = False
 
 
 @dataclass(frozen=True)
@@ -334,17 +335,19 @@ def _summarise(item: BatchFile) -> FileSummary:
     table = item.table
     whole = next((reject for reject in table.rejects if reject.source_row is None), None)
     if whole is not None:
-        message = f"整份拒收:{whole.message_zh}。{whole.remedy_zh}"
+        message = f"整份拒收：{whole.message_zh}。{whole.remedy_zh}"
     else:
         rejected = table.row_count - item.accepted_count
         message = (
-            f"{table.layout.title_zh},{table.encoding},{table.row_count} 行,"
-            f"接收 {item.accepted_count},拒收 {rejected}"
+            f"{table.layout.title_zh}，{table.encoding}，{table.row_count} 行，"
+            f"接收 {item.accepted_count}，拒收 {rejected}"
         )
         if table.missing:
-            message += f";缺少 {len(table.missing)} 列"
+            message += f"；缺少 {len(table.missing)} 列"
         if table.unknown:
-            message += f";不认识的列:{'、'.join(table.unknown)}"
+            message += f"；不认识的列：{'、'.join(table.unknown)}"
+        if table.is_reordered:
+            message += "；列的顺序与版式不同，已按列名对应"
     return FileSummary(
         table.file.dataset,
         item.name,
@@ -353,4 +356,5 @@ def _summarise(item: BatchFile) -> FileSummary:
         table.row_count,
         item.accepted_count,
         message,
+        table.is_reordered,
     )

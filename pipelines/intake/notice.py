@@ -1,4 +1,7 @@
-"""What a run of intake has to tell a person: one line for each file that was not taken in whole. Nothing is decided here."""
+"""What a run of intake has to tell a person: one line for each file that was not taken in as it should be.
+
+Nothing is decided here.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ from pipelines.intake.run import IntakeSummary
 
 
 def notices(summary: IntakeSummary) -> list[str]:
-    """Return one Chinese line per unrecognised path, faulty reference row and file with rejected rows, in order of path."""
+    """Return one Chinese line per unrecognised path, faulty reference row and file to look at, in order of path.
+
+    Files to look at are those without a layout, with rejected rows or with columns in another order.
+    """
     lines = [f"未识别 {item.path}：{item.reason}" for item in summary.unrecognised]
     lines += [
         f"{reject.source_file} 第{reject.source_row}行 {reject.field or ''}：{reject.message_zh}。{reject.remedy_zh}"
@@ -14,6 +20,6 @@ def notices(summary: IntakeSummary) -> list[str]:
     ]
     for record in summary.new_records:
         for file in record.files:
-            if file.layout is None or file.accepted_count < file.row_count:
+            if file.layout is None or file.accepted_count < file.row_count or file.is_reordered:
                 lines.append(f"{record.institution_code}/{record.month}/{file.name}：{file.message}")
     return lines

@@ -89,8 +89,14 @@ def take_in_reference_files(files: Iterable[SourceFile], lake: Path) -> Referenc
     """
     summary = ReferenceSummary()
     rows: dict[str, list[dict[str, Any]]] = {table: [] for table in TARGETS}
+    places: list[tuple[str, int]] = []
     for file in sorted(files, key=lambda item: (item.dataset, item.name)):
-        rows[file.dataset] += _read_table(file, summary.rejects)
+        read = _read_table(file, summary.rejects)
+        rows[file.dataset] += [row for _, row in read]
+        if file.dataset == "institution":
+            places += [(file.name, number) for number, _ in read]
+    rows["institution"], faulty = _check_validity(rows["institution"], places)
+    summary.rejects += faulty
     if not rows["institution"]:
         found = [reject.message_zh for reject in summary.rejects if reject.dataset == "institution"]
         raise MissingRegisterError(
@@ -119,7 +125,7 @@ def take_in_reference_files(files: Iterable[SourceFile], lake: Path) -> Referenc
     return summary
 
 
-def _read_table(file: SourceFile, rejects: list[Reject]) -> list[dict[str, Any]]:
+def _read_table(file: SourceFile, rejects: list[Reject]) -> list[tuple[int, dict[str, Any]]]:
     table = file.dataset
     try:
         header, records = read_rows(file)
@@ -143,8 +149,55 @@ def _read_table(file: SourceFile, rejects: list[Reject]) -> list[dict[str, Any]]
         for name, value in (("source_file", file.name), ("source_row", number)):
             if name in COLUMNS[table]:
                 row[name] = value
-        result.append(row)
+        result.append((number, row))
     return result
+
+
+def _check_validity(
+    rows: Sequence[dict[str, Any]], places: Sequence[tuple[str, int]]
+) -> tuple[list[dict[str, Any]], list[Reject]]:
+    """Split the register's rows, with the file and row of each, into those that can stand and the rejects.
+
+    Both days of a span count. Of two spans that overlap the earlier row stands: a discharge must find one
+    row of its institution, never two.
+    """
+    standing, rejects = [], []
+    spans: dict[str, list[tuple[datetime.date, datetime.date, str, int]]] = {}
+    for row, (name, number) in zip(rows, places, strict=True):
+        code = row["institution_code"]
+        begins = row.get("valid_from") or datetime.date.min
+        ends = row.get("valid_to") or datetime.date.max
+        if begins > ends:
+            message = f"机构 {code} 的有效期颠倒：valid_from {begins} 晚于 valid_to {ends}"
+            rejects.append(
+                Reject("institution", name, number, "validity_reversed", message, "valid_from", str(begins))
+            )
+            continue
+        known = spans.setdefault(code, [])
+        other = next((span for span in known if begins <= span[1] and span[0] <= ends), None)
+        if other is not None:
+            where = f"第 {other[3]} 行" if other[2] == name else f"{other[2]} 第 {other[3]} 行"
+            message = (
+                f"机构 {code} 的有效期（{_span_text(begins, ends)}）与{where}的有效期"
+                f"（{_span_text(other[0], other[1])}）重叠，该行不予采用"
+            )
+            field_name = "valid_from" if row.get("valid_from") else "valid_to"
+            value = row.get(field_name)
+            rejects.append(
+                Reject(
+                    "institution", name, number, "validity_overlap", message, field_name, value and str(value)
+                )
+            )
+            continue
+        known.append((begins, ends, name, number))
+        standing.append(row)
+    return standing, rejects
+
+
+def _span_text(begins: datetime.date, ends: datetime.date) -> str:
+    first = "起始不限" if begins == datetime.date.min else str(begins)
+    last = "至今" if ends == datetime.date.max else f"至 {ends}"
+    return f"{first} {last}"
 
 
 def _match_columns(table: str, header: Sequence[str]) -> dict[str, int]:

@@ -34,13 +34,25 @@ REMEDIES = {
     "duplicate_key": "同一关键值在本次交付中出现多次,只接收第一条;请删去重复行",
     "orphan_line": "明细所属的处方不在本次交付的已接收处方中;请补交处方,或先更正被拒的处方",
     "orphan_review": "点评所属的处方不在本次交付的已接收处方中;请补交处方,或先更正被拒的处方",
+    "validity_reversed": "请更正该行：valid_from 不得晚于 valid_to；仍在有效期内的，valid_to 留空",
+    "validity_overlap": "请更正 valid_from、valid_to，使同一机构各行的有效期前后相接、互不重叠（起止两日均计入有效期，"
+    "前一行的 valid_to 应为后一行 valid_from 的前一日）",
     "envelope_invalid": "请更正交付说明 envelope.json 的格式或内容",
 }
 
-# A shifted row can bring a name or a telephone number under a numeric heading: only short numeric shapes
-# are shown.
-SHOWABLE = re.compile(r"[-+0-9.,:/%Ee# ]{1,19}|#(?:N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!)")
-LONG_NUMBER = re.compile(r"\d[\d ]{9,}")
+# A shifted row can bring a name, a telephone or a record number under a numeric heading: only numeric shapes
+# too short for one, attempts at a date and amounts are shown.
+NUMERIC = re.compile(r"[-+0-9.,:/%Ee# ]{1,19}")
+EXCEL_FAULT = re.compile(r"#(?:N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!)")
+MAX_DIGITS = 6
+# The day may be impossible, that is why it was rejected; the year has to be one of the last two centuries.
+DATE_ATTEMPT = re.compile(
+    r"(?:19|20)[0-9]{2}(?:-[0-9]{1,2}-[0-9]{1,2}|/[0-9]{1,2}/[0-9]{1,2}|\.[0-9]{1,2}\.[0-9]{1,2})"
+    r"(?:[ T][0-9]{1,2}:[0-9]{1,2}(?::[0-9]{1,2})?)?"
+    r"|(?:19|20)[0-9]{6}"
+)
+# No leading zero and few decimals: an area code, a point and a number are no amount.
+AMOUNT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,5}|[1-9][0-9]{0,2},[0-9]{3})(?:\.[0-9]{0,4})?")
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,9 @@ class Reject:
 
 def showable(value: str | None) -> str | None:
     """Return a coded or numeric value for display, or None where it could name or identify somebody."""
-    if value is None or not SHOWABLE.fullmatch(value) or LONG_NUMBER.search(value):
+    if value is None:
         return None
-    return value
+    if EXCEL_FAULT.fullmatch(value) or DATE_ATTEMPT.fullmatch(value) or AMOUNT.fullmatch(value):
+        return value
+    is_short = sum(character.isdigit() for character in value) <= MAX_DIGITS
+    return value if is_short and NUMERIC.fullmatch(value) else None

@@ -56,6 +56,7 @@ class SourceTable:
     row_count: int = 0
     missing: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    is_reordered: bool = False
     rejects: list[Reject] = field(default_factory=list)
 
     @property
@@ -203,6 +204,7 @@ def _match(result: SourceTable, header: list[str]) -> HeaderMatch:
     except LayoutError as error:
         raise UnusableFile(error.rule_id, str(error)) from None
     result.layout, result.missing, result.unknown = match.layout, match.missing, match.unknown
+    result.is_reordered = match.is_reordered
     return match
 
 

@@ -72,7 +72,8 @@ def query(settings: Settings, sql: str, format: str = "table") -> str:
 
 def _explain(error: duckdb.Error) -> str:
     text = str(error).strip()
-    if isinstance(error, duckdb.PermissionException) or "external access" in text or "read-only" in text:
+    words = ("external access", "read-only", "configuration has been locked")
+    if isinstance(error, duckdb.PermissionException) or any(word in text for word in words):
         return f"发布只读，且不能读写文件、附加其他数据库或改变设置（{text.splitlines()[0]}）"
     if isinstance(error, duckdb.CatalogException):
         return f'{text}\n可用的表和视图：drgq query "{LISTING}"'

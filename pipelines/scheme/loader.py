@@ -133,13 +133,19 @@ def read_scheme(folder: Path) -> Scheme:
 def _read_table(path: Path, name: str, columns: dict[str, pa.DataType]) -> pa.Table:
     if not path.is_file():
         return pa.schema(list(columns.items())).empty_table()
-    raw = pa_csv.read_csv(
-        path,
-        convert_options=pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(columns, TEXT), strings_can_be_null=True, null_values=[""]
-        ),
-        parse_options=pa_csv.ParseOptions(newlines_in_values=True),
-    )
+    try:
+        raw = pa_csv.read_csv(
+            path,
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(columns, TEXT), strings_can_be_null=True, null_values=[""]
+            ),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+        )
+    except pa.ArrowInvalid as error:
+        raise SchemeError(f"{path}: not a UTF-8 CSV table with a header row: {error}") from error
+    twice = sorted({column for column in columns if raw.column_names.count(column) > 1})
+    if twice:
+        raise SchemeError(f"{path}: column {', '.join(twice)} occurs more than once")
     arrays = []
     for column, data_type in columns.items():
         if column not in raw.column_names:

@@ -59,7 +59,7 @@ def test_every_odd_file_is_named_in_one_line_and_the_rest_is_released(odd_city, 
     result = run_drgq("run", "--deliveries", str(deliveries), home=home)
     assert result.returncode == 0, result.stderr
     lines = (result.stdout + result.stderr).splitlines()
-    for kind in ("unreadable", "empty", "another layout", "wrong encoding"):
+    for kind in odd:
         name = "/".join(odd[kind].parts[-3:])
         assert sum(name in line for line in lines) == 1, (
             kind,
@@ -86,6 +86,8 @@ def test_column_order_does_not_matter(odd_city, tmp_path):
     deliveries, odd = odd_city
     institution = odd["shuffled"].parts[-3]
     copy = tmp_path / "deliveries"
+    copy.mkdir()
+    shutil.copy(deliveries / ".demonstration", copy)
     shutil.copytree(deliveries / "reference", copy / "reference")
     shutil.copytree(deliveries / institution / "2018-04", copy / institution / "2018-04")
     assert run_drgq("run", "--deliveries", str(copy), home=tmp_path / "shuffled").returncode == 0

@@ -9,6 +9,7 @@ everything agrees.
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -165,8 +166,12 @@ def case_indicators(case: pd.DataFrame) -> dict[str, Sums]:
         of_grade = grouped & (case["risk_grade"] == grade)
         return Sums(yes(of_grade & died), yes(of_grade))
 
+    level_left_out = yes(case["unlevelled_operation_count"] > 0)
+
     def highest_level(at_least: int) -> Sums:
-        return Sums(yes(operated & (case["highest_operation_level"] >= at_least)), yes(operated))
+        return Sums(
+            yes(operated & (case["highest_operation_level"] >= at_least)), yes(operated), level_left_out
+        )
 
     return {
         "discharge_count": Sums(one),
@@ -191,8 +196,12 @@ def case_indicators(case: pd.DataFrame) -> dict[str, Sums]:
         ),
         "surgery_l34_share": highest_level(3),
         "surgery_l2plus_share": highest_level(2),
-        "surgery_l34_record_share": Sums(case["operation_level_34_count"], case["operation_count"]),
-        "surgery_l2plus_record_share": Sums(case["operation_level_2plus_count"], case["operation_count"]),
+        "surgery_l34_record_share": Sums(
+            case["operation_level_34_count"], case["operation_count"], level_left_out
+        ),
+        "surgery_l2plus_record_share": Sums(
+            case["operation_level_2plus_count"], case["operation_count"], level_left_out
+        ),
         "day_surgery_share": Sums(
             yes(elective_operation & day_surgery),
             yes(elective_operation),
@@ -316,11 +325,18 @@ def _check_value(row: dict[str, Any], minimum: int) -> Iterator[str]:
     elif denominator == 0:
         value, reportable = None, False
     else:
-        value, reportable = float(numerator) / float(denominator), denominator >= minimum
+        unknown = None if _missing(row["unknown_count_again"]) else int(row["unknown_count_again"])
+        value = float(numerator) / float(denominator)
+        reportable = is_reportable(int(denominator), minimum, unknown)
     if (None if _missing(row["value"]) else row["value"]) != value:
         yield f"value {row['value']}, pandas {value}"
     if bool(row["is_reportable"]) != reportable:
         yield f"is_reportable {row['is_reportable']}, pandas {reportable}"
+
+
+def is_reportable(denominator: int, minimum: int, unknown: int | None) -> bool:
+    """Whether a rate says something: enough cases are counted, and few beside them are unknown."""
+    return 0 < denominator >= minimum and (unknown or 0) <= LARGEST_UNKNOWN_SHARE * denominator
 
 
 def _missing(value: Any) -> bool:
@@ -353,10 +369,18 @@ def within_limits(fees: list[int]) -> list[bool]:
     return [first - reach <= fee <= third + reach for fee in fees]
 
 
+def period_of(reference_set: str) -> str:
+    """The reference period that the name of a set ends in, be the set provisional or frozen."""
+    found = re.search(r"-(\d{4})(-provisional-(\d|1[01])-months)?$", reference_set)
+    if not found:
+        raise ValueError(f"no period in the name of the reference set {reference_set!r}")
+    return found[1]
+
+
 def reference_cases(release_folder: Path) -> tuple[pd.DataFrame, str]:
-    """The grouped cases of the reference period with `is_kept`, and the period; the set's name ends in it."""
+    """The grouped cases of the reference period with `is_kept`, and the period."""
     groups = read_mart(release_folder, "dim_drg")
-    period = str(groups["reference_set"].dropna().iloc[0]).rsplit("-", 1)[1]
+    period = period_of(str(groups["reference_set"].dropna().iloc[0]))
     cases = read_events(release_folder, "fct_case", "discharge_date")
     cases = cases[(cases["grouping_status"] == "grouped") & (cases["year"] == period)].copy()
     cases["is_kept"] = False
@@ -414,14 +438,26 @@ def _risk_grades(cases: pd.DataFrame) -> dict[str, int]:
     for code, rows in cases.groupby("drg_code"):
         deaths = int((rows["discharge_status_code"] == "5").sum())
         if deaths:
-            rates[code] = math.log(deaths / len(rows))
+            # The logarithm as it is kept, with ten places; from here on nothing is rounded.
+            rates[code] = Fraction(round(math.log(deaths / len(rows)) * 10**10), 10**10)
+    return grades_of(rates)
+
+
+def grades_of(rates: dict[str, Fraction]) -> dict[str, int]:
+    """Grade 1-4 by the borders mean - sd, mean, mean + sd, exactly; what stands on a border is above it."""
     if not rates:
         return {}
-    mean = math.fsum(rates.values()) / len(rates)
-    squares = math.fsum((rate - mean) ** 2 for rate in rates.values())
-    spread = math.sqrt(squares / (len(rates) - 1)) if len(rates) > 1 else 0.0
-    borders = (mean - spread, mean, mean + spread)
-    return {code: 1 + sum(rate >= border for border in borders) for code, rate in rates.items()}
+    mean = sum(rates.values()) / len(rates)
+    squares = sum((rate - mean) ** 2 for rate in rates.values())
+    variance = squares / (len(rates) - 1) if len(rates) > 1 else Fraction(0)
+
+    def grade(distance: Fraction) -> int:
+        is_within = distance**2 <= variance
+        if distance < 0:
+            return 2 if is_within else 1
+        return 4 if distance**2 >= variance else 3
+
+    return {code: grade(rate - mean) for code, rate in rates.items()}
 
 
 def rounds_to(exact: Fraction, rounded: int, places: int) -> bool:
@@ -507,8 +543,8 @@ Measured = tuple[Fraction | None, int | None, int | None, bool]
 class Evidence:
     """What a verdict is reached from.
 
-    `measured` maps (indicator, institution, year) to value, denominator, unknown count and whether the
-    denominator is large enough; `months` maps (institution, year, dataset) to the months in force, `held` has
+    `measured` maps (indicator, institution, year) to value, denominator, unknown count and whether it is
+    reportable; `months` maps (institution, year, dataset) to the months in force, `held` has
     the keys of those with a held delivery.
     """
 
@@ -534,13 +570,13 @@ def gather_evidence(release_folder: Path) -> Evidence:
     for row in yearly.to_dict("records"):
         numerator, denominator = row["numerator"], row["denominator"]
         least = int(indicators[row["indicator_id"]]["minimum_denominator"])
+        unknown = None if row["unknown_count"] is None else int(row["unknown_count"])
         if denominator is None:
             value, count, enough = Fraction(numerator), None, True
         else:
             count = int(denominator)
             value = Fraction(numerator) / count if count else None
-            enough = count > 0 and count >= least
-        unknown = None if row["unknown_count"] is None else int(row["unknown_count"])
+            enough = is_reportable(count, least, unknown)
         measured[row["indicator_id"], row["org_code"], row["period"]] = (value, count, unknown, enough)
     files = read_mart(release_folder, "fct_delivery_file")
     states = files[["institution_code", "month", "dataset", "state"]].drop_duplicates()
@@ -581,7 +617,8 @@ def expected_months(evidence: Evidence, institution: str, year: str) -> set[str]
 
 
 def recompute_statuses(release_folder: Path) -> pd.DataFrame:
-    """Recompute the verdicts of every institution on the clauses that compare with >=, > or last year.
+    """Recompute the verdicts of every institution on the clauses that compare with >=, > or last year,
+    and on those that ask whether something has begun.
 
     Returns target_id, org_code, period, status; the rows are found from the register and the clauses, so a
     row that the release lost shows as well.
@@ -593,11 +630,10 @@ def recompute_statuses(release_folder: Path) -> pd.DataFrame:
         targets["indicator_id"].isin(evidence.indicators)
         & (targets["org_level"] == "institution")
         & (targets["kind"] != "note")
-        & (targets["aggregation"] == "each")
     ].to_dict("records")
     rows = []
     for clause in clauses:
-        if clause["comparator"] not in (">=", ">", "improve"):
+        if not asks_to_begin(clause) and clause["comparator"] not in (">=", ">", "improve"):
             continue
         floor = last_number_given(clause, clauses)
         for year in ASSESSED_YEARS:
@@ -647,6 +683,11 @@ def is_addressed(clause: dict[str, Any], institution: dict[str, Any]) -> bool:
     )
 
 
+def asks_to_begin(clause: dict[str, Any]) -> bool:
+    """Whether one case is enough for an institution: the clause names no other number for it."""
+    return clause["aggregation"] == "share_having" or clause["comparator"] == "achieved"
+
+
 def judge(
     clause: dict[str, Any], floor: Fraction | None, institution: dict[str, Any], year: str, evidence: Evidence
 ) -> str:
@@ -655,16 +696,20 @@ def judge(
     pilot = bool(institution["is_day_surgery_pilot"])
     outside = {"day-surgery pilots": not pilot, "not day-surgery pilots": pilot}.get(clause["cohort"], False)
     ungraded = clause["grade"] is not None and institution["grade"] == "U"
-    if clause["document_status"] == "repealed" or outside or ungraded:
+    if clause["document_status"] == "repealed" or outside:
         return "not_applicable"
+    if ungraded:
+        return "insufficient"
     before = str(int(year) - 1)
     indicator = evidence.indicators[indicator_id]
     dataset = "prescription" if indicator["fact"] == "fct_prescription" else "front_sheet"
     delivered = evidence.months.get((code, year, dataset), set())
     value, count, unknown, enough = evidence.find(indicator_id, code, year)
     asked = count if count is not None else evidence.find("discharge_count", code, year)[0] or 0
-    previous = evidence.find(indicator_id, code, before)[0]
+    previous = actual_of_the_year_before(evidence, indicator_id, code, before, dataset)
     threshold = number_of(clause)
+    if value is not None and delivered and asks_to_begin(clause) and value >= 1:
+        return "met"
     if (
         value is None
         or not enough
@@ -692,6 +737,16 @@ def judge(
     return "met" if holds else "missed"
 
 
+def actual_of_the_year_before(
+    evidence: Evidence, indicator_id: str, institution: str, year: str, dataset: str
+) -> Fraction | None:
+    """What a year is improved upon: its value, if that year could itself be judged."""
+    value, _, _, is_enough = evidence.find(indicator_id, institution, year)
+    expected = expected_months(evidence, institution, year)
+    delivered = evidence.months.get((institution, year, dataset), set())
+    return value if expected and is_enough and len(delivered) >= len(expected) else None
+
+
 def is_held(
     clause: dict[str, Any],
     threshold: Fraction | None,
@@ -700,6 +755,8 @@ def is_held(
     previous: Fraction | None,
 ) -> bool | None:
     """Whether a value satisfies a clause, exactly; None where it cannot be said."""
+    if asks_to_begin(clause):
+        return value >= 1
     if clause["comparator"] == "improve":
         if previous is None:
             return None
@@ -717,8 +774,7 @@ def compare_statuses(release_folder: Path) -> list[str]:
     released = _decimals(release_folder, "fct_assessment").merge(targets, on="target_id")
     released = released[
         (released["org_level"] == "institution")
-        & released["comparator"].isin([">=", ">", "improve"])
-        & (released["aggregation"] == "each")
+        & released["comparator"].isin([">=", ">", "improve", "achieved", "having"])
     ]
     keys = ["target_id", "org_code", "period"]
     merged = released[[*keys, "status", "reason_id"]].merge(

@@ -19,7 +19,7 @@ REFERENCE = Path(os.environ.get("DRGQ_REFERENCE_DIR") or PROJECT_ROOT.parent / "
 CASE_COUNT = 20_000
 # What the engine reaches today: it may only become better. In the rest the other implementation is at odds with its
 # own tables, as far as it was looked into.
-AGREEING = {"chs_drg_11": 19_999, "zhejiang_2022": 19_878}
+AGREEING = {"chs_drg_11": 20_000, "zhejiang_2022": 20_000}
 REQUIRED_SHARE = {"chs_drg_11": 0.999, "zhejiang_2022": 0.993}
 COMPARED = ("status", "mdc_code", "adrg_code", "drg_code")
 

@@ -75,12 +75,12 @@ LINE = {
     "drug_class": "1",
     "single_dose": "0.5",
     "dose_unit": "g",
-    "dose_per_unit": "0.25",
     "frequency": "TID",
     "route": "PO",
     "quantity": "1",
     "quantity_unit": "盒",
     "units_per_pack": "24",
+    "dose_per_unit": "0.25",
     "amount_yuan": "30.00",
     "is_essential": "1",
     "antimicrobial_grade": "1",
@@ -197,14 +197,11 @@ class City:
 
 
 def columns_of(layout):
-    """Field key -> column name of a layout, extension columns left out."""
-    side = "wt41_column" if layout == "wt41" else "hqms_column"
-    extension = {"SFSSLCLJGL", "SFWCLCHL", "TCLCLJYY", "SFBY", "BYYY", "RJSSBZ", "ZQSSBZ"}
-    return {
-        f.key: getattr(f, side)
-        for f in front_sheet_fields()
-        if getattr(f, side) and getattr(f, side) not in extension
-    }
+    """Field key -> column name of a layout in the layout's order, extension columns left out."""
+    place = f"{layout}_position"
+    fields = [f for f in front_sheet_fields() if getattr(f, place)]
+    fields.sort(key=lambda f: getattr(f, place))
+    return {f.key: getattr(f, f"{layout}_column") for f in fields}
 
 
 def sheet_text(rows, layout, *, delimiter=",", encoding="utf-8", columns=None, extra=()):

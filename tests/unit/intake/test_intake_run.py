@@ -208,4 +208,4 @@ def test_unrecognised_paths_and_messages_are_returned(city):
     city.write("H1/2019-03/notes.txt", "x")
     summary = city.intake()
     assert [item.path for item in summary.unrecognised] == ["H1/2019-03/notes.txt"]
-    assert summary.messages == [("H1/2019-03/front_sheet.csv", "卫统4-1,utf-8,1 行,接收 1,拒收 0")]
+    assert summary.messages == [("H1/2019-03/front_sheet.csv", "卫统4-1，utf-8，1 行，接收 1，拒收 0")]

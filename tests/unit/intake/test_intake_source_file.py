@@ -9,6 +9,7 @@ import xlsxwriter
 from small_city import HQMS, NAME, SHEET, WT41, columns_of, csv_text, sheet_text
 
 from pipelines.intake.delivery import SourceFile
+from pipelines.intake.layout import PRESCRIPTION_COLUMNS
 from pipelines.intake.source_file import read_source_file
 
 
@@ -55,6 +56,43 @@ def test_column_order_and_case_do_not_matter(tmp_path):
     table = read(tmp_path, header.lower() + "\r\n" + rest)
     assert table.layout.name == "hqms" and table.missing == ()
     assert table.columns["record_id"].to_pylist() == ["B0001"]
+    assert table.is_reordered
+
+
+@pytest.mark.parametrize("layout", ["wt41", "hqms"])
+def test_another_column_order_is_noted(tmp_path, layout):
+    keys = list(columns_of(layout))
+    assert not read(tmp_path, good(layout=layout)).is_reordered
+    assert not read(
+        tmp_path, good(columns=[key for key in keys if key != "rh_code"], layout=layout)
+    ).is_reordered
+    swapped = [keys[1], keys[0], *keys[2:]]
+    assert read(tmp_path, good(columns=swapped, layout=layout)).is_reordered
+
+
+def test_extension_and_unknown_columns_have_no_order(tmp_path):
+    header, row, _ = good().decode().split("\r\n")
+    table = read(tmp_path, f"SFSSLCLJGL,完全无关,{header}\r\n1,x,{row}\r\n")
+    assert table.columns["pathway_managed_code"].to_pylist() == ["1"]
+    assert not table.is_reordered
+
+
+def test_the_layouts_order_is_that_of_the_forms():
+    wt41, hqms = (list(columns_of(layout).values()) for layout in ("wt41", "hqms"))
+    assert (len(wt41), len(hqms)) == (232, 642)
+    assert wt41[:4] == ["USERNAME", "YLFKFS", "JKKH", "ZYCS"] and wt41[-1] == "QTF"
+    assert hqms[:4] == ["A01", "A02", "A48", "A49"]
+    # The paper form interleaves the two columns of other diagnoses.
+    start = wt41.index("QTZD8")
+    assert wt41[start : start + 6] == ["QTZD8", "JBDM8", "RYBQ8", "QTZD1", "JBDM1", "RYBQ1"]
+
+
+@pytest.mark.parametrize("dataset", ["prescription", "prescription_line", "prescription_review"])
+def test_prescription_order_is_that_of_the_interface(tmp_path, dataset):
+    names = list(PRESCRIPTION_COLUMNS[dataset])
+    for header, is_reordered in ((names, False), (names[::-1], True)):
+        table = read(tmp_path, csv_text(header, [["1"] * len(header)]), f"{dataset}.csv", dataset)
+        assert table.is_reordered is is_reordered and table.rejects == []
 
 
 def test_missing_and_unknown_columns_are_reported(tmp_path):

@@ -129,6 +129,23 @@ def test_a_value_of_the_wrong_type_is_named_with_file_and_column(tmp_path, table
         read_scheme(write_scheme(tmp_path, **{table: text}))
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"mdc_code,mdc_sequence\nMDCE,1,2\n",
+        "mdc_code,mdc_sequence,mdc_name\nMDCE,1,呼吸\n".encode("gb18030"),
+        b"mdc_code,mdc_sequence,mdc_code\nMDCE,1,MDCF\n",
+    ],
+    ids=["empty", "ragged", "not UTF-8", "a column twice"],
+)
+def test_a_file_that_is_no_table_is_named(tmp_path, content):
+    folder = write_scheme(tmp_path)
+    (folder / "mdc.csv").write_bytes(content)
+    with pytest.raises(SchemeError, match=r"mdc\.csv: "):
+        read_scheme(folder)
+
+
 @pytest.mark.parametrize("row_count", [0, 2])
 def test_a_scheme_has_exactly_one_row(tmp_path, row_count):
     header, row = tiny_scheme.TABLES["scheme"].splitlines()

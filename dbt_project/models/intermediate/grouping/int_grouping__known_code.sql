@@ -6,7 +6,12 @@ used as (
     from {{ ref('int_grouping__case_code') }}
 ),
 
--- Only a code that the scheme's dictionary does not know is translated.
+-- Only a code that the scheme names nowhere, neither in its dictionary nor in a list, is translated.
+listed as (
+    select distinct scheme_code, code_type, code
+    from {{ ref('stg_scheme__code_list') }}
+),
+
 code_map as (
     select code_map.*
     from {{ ref('stg_scheme__code_map') }} as code_map
@@ -14,7 +19,12 @@ code_map as (
         on code_map.scheme_code = dictionary.scheme_code
         and code_map.code_type = dictionary.code_type
         and code_map.source_code = dictionary.code
+    left join listed
+        on code_map.scheme_code = listed.scheme_code
+        and code_map.code_type = listed.code_type
+        and code_map.source_code = listed.code
     where dictionary.code is null
+        and listed.code is null
 )
 
 select

@@ -71,15 +71,32 @@ mortality as (
 ),
 
 log_mortality as (
-    select scheme_code, drg_code, ln(cast(death_count as double) / case_count) as log_rate
+    select scheme_code, drg_code, cast(ln(cast(death_count as double) / case_count) as decimal(18, 10)) as log_rate
     from mortality
     where death_count > 0
 ),
 
-mortality_spread as (
-    select scheme_code, avg(log_rate) as mean_log_rate, stddev_samp(log_rate) as sd_log_rate
+-- Sums of decimals: they do not depend on the order in which rows are added.
+log_mortality_sum as (
+    select
+        scheme_code,
+        count(*) as group_count,
+        sum(log_rate) as log_sum,
+        sum(log_rate * log_rate) as square_sum
     from log_mortality
     group by scheme_code
+),
+
+mortality_spread as (
+    select
+        scheme_code,
+        cast(log_sum as double) / group_count as mean_log_rate,
+        sqrt(
+            greatest(
+                cast(square_sum as double) - cast(log_sum as double) * cast(log_sum as double) / group_count, 0
+            ) / nullif(group_count - 1, 0)
+        ) as sd_log_rate
+    from log_mortality_sum
 ),
 
 graded as (

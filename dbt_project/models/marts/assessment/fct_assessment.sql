@@ -57,18 +57,24 @@ institution as (
             between dim_institution.valid_from and dim_institution.valid_to
 ),
 
+-- `improve` looks back to the year before, which need not be assessed itself.
+counted_year as (
+    select period from assessed_year
+    union
+    select cast(cast(period as integer) - 1 as string) as period from assessed_year
+),
+
 expected_month as (
     select
-        institution.institution_code,
-        institution.period,
+        span.institution_code,
+        counted_year.period,
         count(distinct month_number) as month_count
-    from institution
-    inner join (select distinct institution_code, valid_from, valid_to from {{ ref('dim_institution') }}) as span
-        on institution.institution_code = span.institution_code
+    from counted_year
+    cross join (select distinct institution_code, valid_from, valid_to from {{ ref('dim_institution') }}) as span
     inner join (select * from (values {% for month in range(1, 13) %}('{{ '%02d' % month }}'){{ ', ' if not loop.last }}{% endfor %}) as months (month_number))
-        on cast(concat(institution.period, '-', month_number, '-01') as date) <= span.valid_to
-        and cast(concat(institution.period, '-', month_number, '-01') as date) >= date_trunc('month', span.valid_from)
-    group by institution.institution_code, institution.period
+        on cast(concat(counted_year.period, '-', month_number, '-01') as date) <= span.valid_to
+        and cast(concat(counted_year.period, '-', month_number, '-01') as date) >= date_trunc('month', span.valid_from)
+    group by span.institution_code, counted_year.period
 ),
 
 delivered as (
@@ -142,7 +148,10 @@ gathered as (
             * cast(coalesce(case when addressed.has_denominator then measured.denominator end, discharges.numerator, 0) as double)
             as is_mostly_unknown,
         measured.unknown_count,
-        previous.value as previous_value,
+        -- Last year's actual counts only where that year could itself be judged.
+        case
+            when previous.is_reportable and previous_delivered.month_count >= previous_expected.month_count then previous.value
+        end as previous_value,
         previous.scheme_code as previous_scheme_code,
         reading.value as other_reading_value,
         previous_reading.value as previous_other_reading_value,
@@ -178,6 +187,13 @@ gathered as (
         on addressed.institution_code = delivered.institution_code
         and addressed.assessed_period = delivered.period
         and addressed.fact = delivered.fact
+    left join expected_month as previous_expected
+        on addressed.institution_code = previous_expected.institution_code
+        and cast(cast(addressed.assessed_period as integer) - 1 as string) = previous_expected.period
+    left join delivered as previous_delivered
+        on addressed.institution_code = previous_delivered.institution_code
+        and cast(cast(addressed.assessed_period as integer) - 1 as string) = previous_delivered.period
+        and addressed.fact = previous_delivered.fact
     left join scheme_size on measured.scheme_code = scheme_size.scheme_code
 ),
 
@@ -198,9 +214,11 @@ judged as (
             when is_grade_unknown then 'grade_unknown'
             when delivered_month_count = 0 then 'nothing_delivered'
             when value is null then 'no_value'
+            -- What has begun has begun: missing months and empty flags cannot take it back.
+            when (aggregation = 'share_having' or comparator = 'achieved') and value >= 1 then 'met'
+            when is_mostly_unknown then 'flags_unknown'
             when not is_reportable then 'denominator_too_small'
             when delivered_month_count < expected_month_count then 'months_missing'
-            when is_mostly_unknown then 'flags_unknown'
             when comparator = 'improve' and previous_value is null then 'no_previous_value'
             when holds is null then 'no_threshold'
             when comparator in ('improve', 'maintain') and is_scheme_dependent and previous_scheme_code <> scheme_code then 'scheme_changed'
@@ -313,9 +331,9 @@ select
     other_reading_value,
     unit,
     case
-        when reason_id in ('repealed', 'outside_cohort', 'grade_unknown') then 'not_applicable'
+        when reason_id in ('repealed', 'outside_cohort') then 'not_applicable'
         when reason_id in (
-            'nothing_delivered', 'no_value', 'denominator_too_small', 'months_missing', 'flags_unknown',
+            'grade_unknown', 'nothing_delivered', 'no_value', 'denominator_too_small', 'months_missing', 'flags_unknown',
             'no_previous_value', 'institutions_unassessed', 'no_threshold'
         ) then 'insufficient'
         when reason_id in ('scheme_changed', 'readings_differ', 'scheme_too_small', 'delivery_held') then 'to_review'

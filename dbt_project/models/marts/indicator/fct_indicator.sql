@@ -27,7 +27,13 @@ select
     end as value,
     coalesce(
         not indicator.has_denominator
-        or (evaluated.denominator > 0 and evaluated.denominator >= indicator.minimum_denominator),
+        or (
+            evaluated.denominator > 0
+            and evaluated.denominator >= indicator.minimum_denominator
+            -- An empty flag is unknown, not no: a rate over flags that few have filled says nothing.
+            and coalesce(cast(evaluated.unknown_count as double), 0)
+            <= {{ var('largest_unknown_share') }} * cast(evaluated.denominator as double)
+        ),
         false
     ) as is_reportable,
     case when indicator.is_scheme_dependent then judged_scheme.scheme_code end as scheme_code

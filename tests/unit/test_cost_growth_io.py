@@ -1,0 +1,177 @@
+"""What the cost-growth model sees of a warehouse, and what is kept of its answers; how it judges is tested there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.cost_growth import FLAG_SCHEMA, flag_years
+from pipelines.settings import Settings
+
+INSTITUTIONS = """
+    create schema marts;
+    create table marts.dim_institution as
+    select
+        'H' || n as institution_code, '3' as institution_level, date '1900-01-01' as valid_from,
+        date '9999-12-31' as valid_to
+    from range(1, 13) as institution (n)
+"""
+# Twelve institutions with 40 cases a year in each of two DRGs of one MDC. The bills differ from case to case;
+# in 2019 everything is 3 % dearer, and in the first institution drugs cost twice as much.
+CASES = """
+    create table marts.fct_case as
+    select
+        'H' || n as institution_code, 'MDCE' as mdc_code, drg_code, cast(year as varchar) as period_year,
+        make_date(cast(year as bigint), 1 + i % 12, 5) as discharge_date, 'grouped' as grouping_status,
+        40 + i as age_years, cast(1 + i % 2 as varchar) as sex_code, cast(1 + i % 3 as varchar) as admission_route_code,
+        1 + i % 4 as diagnosis_count,
+        {fees}
+    from range(1, 13) as institution (n), range(40) as stay (i), (values {years}) as y (year),
+        (values ('ES15', 9000), ('EB19', 30000)) as drg (drg_code, base)
+"""
+FACTOR = (
+    "(1 + 0.4 * ((i * 7 + n * 3) % 11 - 5) / 5.0) * (1 + 0.01 * ((n * 5 + year) % 7 - 3))"
+    " * case when year > 2018 then 1.03 else 1 end"
+)
+DRUG = f"base * 0.3 * {FACTOR} * case when n = 1 and year = 2019 then 2 else 1 end"
+PART = {"consumable": 0.2, "examination": 0.25, "service": 0.25}
+
+
+def money(expression: str, name: str) -> str:
+    return f"cast({expression} as decimal(18, 2)) as {name}_fee_yuan"
+
+
+def build(home: Path, *years: int) -> Settings:
+    """A home with a warehouse of these years."""
+    settings = Settings(home=home, deliveries=home / "deliveries")
+    rest = " + ".join(f"base * {share} * {FACTOR}" for share in PART.values())
+    fees = ", ".join(
+        [
+            money(f"{DRUG} + {rest}", "total"),
+            money(DRUG, "drug"),
+            *(money(f"base * {share} * {FACTOR}", name) for name, share in PART.items()),
+        ]
+    )
+    with duckdb.connect(str(settings.warehouse)) as connection:
+        connection.execute(INSTITUTIONS)
+        connection.execute(CASES.format(fees=fees, years=", ".join(f"({year})" for year in years)))
+    return settings
+
+
+def change(settings: Settings, sql: str) -> None:
+    with duckdb.connect(str(settings.warehouse)) as connection:
+        connection.execute(sql)
+
+
+def written(settings: Settings):
+    return pq.read_table(settings.lake / "cost_growth" / "flag.parquet")
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory):
+    """(settings, summary) of a city in which one institution's drugs became dear. Tests only read it."""
+    settings = build(tmp_path_factory.mktemp("judged"), 2018, 2019)
+    return settings, flag_years(settings)
+
+
+def test_what_became_dear_is_flagged(judged):
+    settings, summary = judged
+    rows = written(settings).to_pylist()
+    assert [(row["institution_code"], row["mdc_code"], row["period"], row["channel"]) for row in rows] == [
+        ("H1", "MDCE", "2019", "drug")
+    ]
+    assert summary.reasons == {} and summary.tier_counts == {"2019": {rows[0]["tier"]: 1}}
+
+
+def test_flags_are_typed_and_exact(judged):
+    settings, _ = judged
+    table = written(settings)
+    assert table.schema.remove_metadata() == FLAG_SCHEMA
+    flag = table.to_pylist()[0]
+    assert flag["adrg_code"] is None and flag["case_count"] == flag["previous_case_count"] == 80
+    assert flag["growth_low"] < flag["growth"] < flag["growth_high"]
+    assert 0.8 < float(flag["growth"]) < 1.2
+    assert -flag["excess_yuan"].as_tuple().exponent == 2 and flag["excess_yuan"] > 50_000
+
+
+def test_the_fitted_model_is_kept_as_text(judged):
+    settings, _ = judged
+    assert [path.name for path in (settings.home / "cost_growth").iterdir()] == ["2019.json"]
+    card = json.loads((settings.home / "cost_growth" / "2019.json").read_text(encoding="utf-8"))
+    assert set(card) == {"model", "summary"}
+    assert (card["summary"]["baseline_year"], card["summary"]["judged_year"]) == (2018, 2019)
+
+
+def test_judging_again_writes_the_same_bytes(judged):
+    settings, summary = judged
+    paths = [settings.lake / "cost_growth" / "flag.parquet", settings.home / "cost_growth" / "2019.json"]
+    before = [path.read_bytes() for path in paths]
+    assert flag_years(settings) == summary
+    assert [path.read_bytes() for path in paths] == before
+    assert [path.name for path in paths[0].parent.iterdir()] == ["flag.parquet"]
+
+
+def test_one_year_gives_an_empty_table_of_the_same_types(tmp_path):
+    settings = build(tmp_path, 2018)
+    summary = flag_years(settings)
+    assert (summary.tier_counts, summary.reasons) == ({}, {})
+    table = written(settings)
+    assert table.num_rows == 0 and table.schema.remove_metadata() == FLAG_SCHEMA
+
+
+def test_a_warehouse_without_cases_gives_an_empty_table(tmp_path):
+    settings = build(tmp_path, 2018)
+    change(settings, "delete from marts.fct_case")
+    flag_years(settings)
+    assert written(settings).num_rows == 0
+
+
+def test_every_year_is_judged_against_the_year_before(tmp_path):
+    settings = build(tmp_path, 2018, 2019, 2020)
+    summary = flag_years(settings)
+    assert set(summary.tier_counts) | set(summary.reasons) == {"2019", "2020"}
+    assert sorted(path.name for path in (settings.home / "cost_growth").iterdir()) == [
+        "2019.json",
+        "2020.json",
+    ]
+    assert {row["period"] for row in written(settings).to_pylist()} == {"2019"}, (
+        "in 2020 the rise is gone again"
+    )
+
+
+def test_a_year_that_cannot_be_judged_says_why(tmp_path):
+    settings = build(tmp_path, 2018, 2019)
+    change(settings, "update marts.fct_case set grouping_status = 'ungrouped' where period_year = '2019'")
+    summary = flag_years(settings)
+    assert set(summary.reasons) == {"2019"} and "2018" in summary.reasons["2019"]
+    assert summary.tier_counts == {} and written(settings).num_rows == 0
+
+
+def test_cases_that_are_not_grouped_or_have_no_age_are_not_seen(tmp_path, judged):
+    """Ten times the drug costs, but of cases that the judgement leaves out: nothing changes."""
+    settings = build(tmp_path, 2018, 2019)
+    for status, age in (("'ungrouped'", "age_years"), ("grouping_status", "null")):
+        change(
+            settings,
+            "insert into marts.fct_case select * replace (drug_fee_yuan * 10 as drug_fee_yuan,"
+            f" {status} as grouping_status, {age} as age_years) from marts.fct_case"
+            " where institution_code = 'H2' and period_year = '2019' and grouping_status = 'grouped'"
+            " and age_years is not null",
+        )
+    flag_years(settings)
+    assert written(settings).to_pylist() == written(judged[0]).to_pylist()
+
+
+def test_an_institution_counts_once_whatever_its_validity_spans(tmp_path, judged):
+    settings = build(tmp_path, 2018, 2019)
+    change(
+        settings,
+        "insert into marts.dim_institution select * replace (date '2019-01-01' as valid_from) from marts.dim_institution;"
+        "update marts.dim_institution set valid_to = date '2018-12-31' where valid_from = date '1900-01-01'",
+    )
+    flag_years(settings)
+    assert written(settings).to_pylist() == written(judged[0]).to_pylist()
