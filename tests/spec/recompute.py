@@ -698,8 +698,6 @@ def judge(
     ungraded = clause["grade"] is not None and institution["grade"] == "U"
     if clause["document_status"] == "repealed" or outside:
         return "not_applicable"
-    if ungraded:
-        return "insufficient"
     before = str(int(year) - 1)
     indicator = evidence.indicators[indicator_id]
     dataset = "prescription" if indicator["fact"] == "fct_prescription" else "front_sheet"
@@ -708,31 +706,32 @@ def judge(
     asked = count if count is not None else evidence.find("discharge_count", code, year)[0] or 0
     previous = actual_of_the_year_before(evidence, indicator_id, code, before, dataset)
     threshold = number_of(clause)
-    if value is not None and delivered and asks_to_begin(clause) and value >= 1:
+    if ungraded or value is None or not delivered:
+        return "insufficient"
+    if asks_to_begin(clause) and value >= 1:
         return "met"
     if (
-        value is None
-        or not enough
+        not enough
         or len(delivered) < len(expected_months(evidence, code, year))
         or (unknown or 0) > LARGEST_UNKNOWN_SHARE * asked
         or (clause["comparator"] == "improve" and previous is None)
     ):
         return "insufficient"
     holds = is_held(clause, threshold, floor, value, previous)
+    is_disputed = False
     reading = indicator["other_reading_id"]
     if "ambiguous" in (clause["flag"] or "") and not _missing(reading):
         other = evidence.find(reading, code, year)[0]
         other_before = evidence.find(reading, code, before)[0]
-        if other is not None and is_held(clause, threshold, floor, other, other_before) not in (None, holds):
-            return "to_review"
+        other_holds = None if other is None else is_held(clause, threshold, floor, other, other_before)
+        is_disputed = other_holds not in (None, holds)
     asked_groups = threshold if threshold is not None else floor
-    if (
+    is_scheme_small = (
         indicator_id == "drg_group_count"
         and asked_groups is not None
         and evidence.group_count < SCHEME_SIZE_FACTOR * asked_groups
-    ):
-        return "to_review"
-    if (code, year, dataset) in evidence.held:
+    )
+    if is_disputed or is_scheme_small or (code, year, dataset) in evidence.held:
         return "to_review"
     return "met" if holds else "missed"
 

@@ -61,6 +61,32 @@ def test_worked_example(connection, block):
             assert evaluate(connection, block[part], example["rows"]) == Decimal(str(example[part])), part
 
 
+SURGERY = (
+    "surgery_l34_share",
+    "surgery_l34_record_share",
+    "surgery_l2plus_share",
+    "surgery_l2plus_record_share",
+)
+
+
+@pytest.mark.parametrize("indicator_id", SURGERY)
+def test_a_discharge_with_an_operation_of_unknown_level_is_unknown_once(connection, indicator_id):
+    """However many levels were left out, and whether or not another operation has one; it stays out of the rate."""
+    rows = [
+        {"has_operation": True, "highest_operation_level": 4, "operation_count": 2,
+         "operation_level_2plus_count": 2, "operation_level_34_count": 1, "unlevelled_operation_count": 0},
+        {"has_operation": True, "highest_operation_level": 3, "operation_count": 1,
+         "operation_level_2plus_count": 1, "operation_level_34_count": 1, "unlevelled_operation_count": 1},
+        {"has_operation": False, "highest_operation_level": None, "operation_count": 0,
+         "operation_level_2plus_count": 0, "operation_level_34_count": 0, "unlevelled_operation_count": 3},
+        {"has_operation": False, "highest_operation_level": None, "operation_count": 0,
+         "operation_level_2plus_count": 0, "operation_level_34_count": 0, "unlevelled_operation_count": 0},
+    ]  # fmt: skip
+    [block] = [block for block in indicators() if block["id"] == indicator_id]
+    assert evaluate(connection, block["unknown"], rows) == 2
+    assert evaluate(connection, block["denominator"], rows) == (3 if "record" in indicator_id else 2)
+
+
 @pytest.mark.parametrize("block", BLOCKS)
 def test_without_rows_every_part_is_zero(connection, block):
     for part in PARTS:
@@ -171,6 +197,29 @@ def test_a_new_indicator_is_one_block_and_nothing_else(connection):
     # 3 organisations x 3 periods and one department's year, for every indicator: the others are as they were.
     count = len({block["id"] for block in variables["indicators"]})
     assert counted == [(count, count * 10, count * 10)]
+
+
+@pytest.mark.parametrize("unknown, is_reportable", [(0, True), (1, True), (2, False)])
+def test_a_rate_is_reportable_while_few_are_unknown(connection, unknown, is_reportable):
+    place = {
+        "institution_code": "H1", "county_code": "330102", "department_code": "03",
+        "period_month": "2019-03", "period_quarter": "2019-Q1", "period_year": "2019",
+    }  # fmt: skip
+    levelled = {"has_operation": True, "operation_count": 1, "highest_operation_level": 3}
+    cases = [
+        {**place, **levelled, "case_id": f"c{number}", "unlevelled_operation_count": int(number < unknown)}
+        for number in range(20)
+    ]
+    create_typed_table(connection, "fct_case", contract("fct_case"), cases)
+    create_typed_table(connection, "fct_prescription", contract("fct_prescription"), [])
+    connection.execute("create table int_grouping__judged_scheme as select 's' as scheme_code")
+    connection.execute(f"create table dim_indicator as {render_model('dim_indicator')}")
+    connection.execute(f"create table fct_indicator as {render_model('fct_indicator')}")
+    found = connection.execute(
+        "select distinct indicator_id, unknown_count, is_reportable from fct_indicator"
+        " where indicator_id in ('surgery_l34_share', 'discharge_count') order by indicator_id"
+    ).fetchall()
+    assert found == [("discharge_count", None, True), ("surgery_l34_share", unknown, is_reportable)]
 
 
 def test_what_is_rendered_has_the_columns_of_the_contract(connection):

@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -142,3 +143,114 @@ def test_limits_are_included(fees, kept):
 def test_quantiles_lie_between_neighbours():
     assert recompute.quantile([10, 20], Fraction(1, 4)) == Fraction(25, 2)
     assert recompute.quantile([10, 20, 30], Fraction(1, 2)) == 20
+
+
+@pytest.mark.parametrize(
+    "name, period",
+    [
+        ("tiny-aaaa-2018", "2018"),
+        ("a-1111+b-2222-2021", "2021"),
+        ("tiny-aaaa-2018-provisional-0-months", "2018"),
+        ("tiny-aaaa-2018-provisional-11-months", "2018"),
+    ],
+)
+def test_the_period_is_read_from_the_name_of_the_set(name, period):
+    assert recompute.period_of(name) == period
+
+
+@pytest.mark.parametrize("name", ["tiny-aaaa", "tiny-aaaa-2018-provisional-12-months", "tiny-2018-months"])
+def test_a_name_without_a_period_is_refused(name):
+    with pytest.raises(ValueError, match="no period"):
+        recompute.period_of(name)
+
+
+def test_what_stands_on_a_border_of_risk_is_above_it():
+    assert recompute.grades_of({}) == {}
+    assert recompute.grades_of({"a": Fraction(-1)}) == {"a": 4}
+    assert recompute.grades_of({"a": Fraction(-2), "b": Fraction(-2), "c": Fraction(-2)}) == dict.fromkeys(
+        "abc", 4
+    )
+    # Mean -2, standard deviation 1: each of the three stands on a border.
+    assert recompute.grades_of({"a": Fraction(-3), "b": Fraction(-2), "c": Fraction(-1)}) == {
+        "a": 2,
+        "b": 3,
+        "c": 4,
+    }
+
+
+def test_a_rate_is_reportable_up_to_one_unknown_in_twenty():
+    assert recompute.is_reportable(20, 1, 1) and recompute.is_reportable(20, 20, None)
+    assert not recompute.is_reportable(19, 1, 1)
+    assert not recompute.is_reportable(19, 20, 0)
+    assert not recompute.is_reportable(0, 0, 0)
+
+
+YEARS = {year: {f"{year}-{month:02}" for month in range(1, 13)} for year in ("2018", "2019")}
+HOSPITAL = {"institution_code": "H1", "institution_level": "3", "grade": "A", "is_day_surgery_pilot": False}
+CLAUSE = {
+    "indicator_id": "pct", "document_status": "in force", "cohort": None, "grade": None, "flag": None,
+    "aggregation": "each", "comparator": "improve", "threshold_as_written": None, "unit": "%",
+}  # fmt: skip
+
+
+def status(clause=None, hospital=None, now=(Fraction(2, 5), 100, 0, True), **changes) -> str:
+    """The status of 2019 for an institution that rose from 30 % to 40 % and lacks nothing but the changes."""
+    before = changes.get("before", (Fraction(3, 10), 100, 0, True))
+    months = {("H1", year, "front_sheet"): YEARS[year] for year in YEARS}
+    months |= {("H1", year, "front_sheet"): given for year, given in changes.get("months", {}).items()}
+    spans = pd.DataFrame(
+        {
+            "institution_code": ["H1"],
+            "valid_from": [pd.Period(changes.get("opened", "2000-01-01"), freq="D").ordinal],
+            "valid_to": [recompute.last_day("2190")],
+        }
+    )
+    evidence = recompute.Evidence(
+        measured={("pct", "H1", "2019"): now, ("pct", "H1", "2018"): before},
+        indicators={"pct": {"fact": "fct_case", "other_reading_id": None}},
+        institutions=spans,
+        months=months,
+        held={("H1", "2019", "front_sheet")} if changes.get("held") else set(),
+        group_count=1000,
+    )
+    return recompute.judge(
+        {**CLAUSE, **(clause or {})}, None, {**HOSPITAL, **(hospital or {})}, "2019", evidence
+    )
+
+
+def test_last_years_actual_counts_only_where_that_year_could_be_judged():
+    eleven = {"2018": YEARS["2018"] - {"2018-05"}}
+    assert status() == "met"
+    assert status(before=(Fraction(1, 2), 100, 0, True)) == "missed"
+    assert status(before=(Fraction(3, 10), 100, 0, False)) == "insufficient"
+    assert status(before=(None, 0, 0, False)) == "insufficient"
+    assert status(months=eleven) == "insufficient"
+    assert status(months=eleven, opened="2018-06-15") == "met"
+    assert status(months={"2018": set()}) == "insufficient"
+    assert status(opened="2019-01-01") == "insufficient"
+    number = {"comparator": ">=", "threshold_as_written": "30"}
+    assert status(number, months=eleven) == "met", "a clause with a number of its own needs no other year"
+
+
+@pytest.mark.parametrize(
+    "clause", [{"comparator": "achieved"}, {"comparator": "=", "aggregation": "share_having"}]
+)
+def test_what_has_begun_has_begun(clause):
+    one, none = (Fraction(1), None, 90, True), (Fraction(0), None, 0, True)
+    eleven = {"2019": YEARS["2019"] - {"2019-05"}}
+    assert status(clause, now=one) == status(clause, now=one, months=eleven) == "met"
+    assert status(clause, now=one, held=True) == "met"
+    assert status(clause, now=one, months={"2019": set()}) == "insufficient"
+    assert status({**clause, "document_status": "repealed"}, now=one) == "not_applicable"
+    assert status(clause, now=none) == "missed"
+    assert status(clause, now=none, months=eleven) == "insufficient"
+    assert status(clause, now=none, held=True) == "to_review"
+    assert status(clause, now=(Fraction(0), None, 90, True)) == "insufficient"
+
+
+def test_an_institution_without_a_grade_is_insufficient_unless_the_clause_does_not_apply():
+    ungraded = {"grade": "U"}
+    assert status({"grade": "A"}, ungraded) == "insufficient"
+    assert status({"grade": "A", "document_status": "repealed"}, ungraded) == "not_applicable"
+    assert status({"grade": "A", "cohort": "day-surgery pilots"}, ungraded) == "not_applicable"
+    assert status(hospital=ungraded) == "met"

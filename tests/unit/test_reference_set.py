@@ -159,3 +159,29 @@ def test_several_schemes_share_a_set_whatever_their_order(settings):
     assert first.name == "other-cccc+tiny-aaaa-2018"
     write_scheme_hash(settings, {"other": "cccc", "tiny": "aaaa"})
     assert freeze_reference_set(settings) == replace(first, is_new=False)
+
+
+def test_a_provisional_set_is_published_and_not_kept(settings):
+    write_candidate(settings, months=1)
+    made = freeze_reference_set(settings)
+    published = settings.lake / "reference_set" / "reference_set.parquet"
+    assert made.name == "tiny-aaaa-2018-provisional-1-months" and made.is_new and made.row_count == 3
+    assert made.content_hash == hashlib.sha256(published.read_bytes()).hexdigest()[:16]
+    assert set(pq.read_table(published).column("reference_set").to_pylist()) == {made.name}
+    assert list(settings.reference_sets.iterdir()) == []
+
+
+def test_a_frozen_set_stays_when_a_month_is_lost(settings):
+    first = freeze_reference_set(settings)
+    write_candidate(settings, factor=2, months=11)
+    assert freeze_reference_set(settings) == replace(first, is_new=False)
+    assert weights_in_force(settings)["EB19"] == "2.5000"
+
+
+def test_rebuilding_from_an_incomplete_period_does_not_replace_what_is_kept(settings):
+    first = freeze_reference_set(settings)
+    write_candidate(settings, factor=2, months=11)
+    assert freeze_reference_set(settings, rebuild=True).is_provisional
+    assert weights_in_force(settings)["EB19"] == "5.0000"
+    assert freeze_reference_set(settings) == replace(first, is_new=False)
+    assert weights_in_force(settings)["EB19"] == "2.5000"

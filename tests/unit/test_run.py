@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipelines import run
 from pipelines.progress import QUIET
-from pipelines.run import RunError, run_pipeline
+from pipelines.run import RunError, _month_before, _wanted_months, run_pipeline
 from pipelines.settings import PROJECT_ROOT, Settings
 
 
@@ -59,6 +61,8 @@ def test_a_missing_folder_is_named_with_a_remedy(tmp_path):
         "2019-05-01",
         "2019-13",
         "2019-00",
+        "2018-13",
+        "2019-05\n",
         "May",
         "",
         "abcd-ef",
@@ -91,6 +95,40 @@ def test_given_months_are_run_in_order_and_within_the_period(tmp_path, asked):
     with pytest.raises(Started):
         run_pipeline(settings, QUIET, ["2019-06", "2016-01", "2019-05"])
     assert asked == [("2019-05", "2019-06")]
+
+
+class Today(datetime.date):
+    """A calendar that stands still."""
+
+    @classmethod
+    def today(cls) -> datetime.date:
+        return datetime.date(2020, 3, 1)
+
+
+def test_the_months_are_an_exact_list_without_what_lies_between(tmp_path):
+    settings = settings_for(tmp_path, "2018-01", "2018-13", "2018-00", "2018-07", "2020-12", "2021-01")
+    (settings.deliveries / "HZ002" / "2018-07").mkdir(parents=True)
+    assert _wanted_months(settings, None) == ["2018-01", "2018-07", "2020-12"]
+    assert _wanted_months(settings, []) == ["2018-01", "2018-07", "2020-12"]
+    # A month that is asked for need not have a delivery: it may have been withdrawn. Asked twice, it is run once.
+    assert _wanted_months(settings, ["2019-02", "2018-07", "2019-02"]) == ["2018-07", "2019-02"]
+
+
+@pytest.mark.parametrize("months", [None, ["2020-04", "2020-03", "2020-02", "2020-01"]])
+def test_a_month_that_is_not_over_is_not_run(tmp_path, monkeypatch, months):
+    monkeypatch.setattr(run.datetime, "date", Today)
+    settings = settings_for(tmp_path, "2020-01", "2020-02", "2020-03", "2020-04")
+    assert _wanted_months(replace(settings, last_month="9999-12"), months) == ["2020-01", "2020-02"]
+    assert _wanted_months(replace(settings, last_month="2020-01"), months) == ["2020-01"]
+    with pytest.raises(RunError, match="没有 2020-03 至 2020-02 的月份目录"):
+        _wanted_months(replace(settings, first_month="2020-03", last_month="9999-12"), months)
+
+
+@pytest.mark.parametrize(
+    "day, month", [((2020, 3, 1), "2020-02"), ((2020, 3, 31), "2020-02"), ((2020, 1, 15), "2019-12")]
+)
+def test_the_last_closed_month_is_the_one_before(day, month):
+    assert _month_before(datetime.date(*day)) == month
 
 
 def test_the_home_is_made_ready_for_dagster_and_dbt(tmp_path, monkeypatch):

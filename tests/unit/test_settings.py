@@ -52,7 +52,8 @@ def test_everything_that_is_written_lies_below_the_home(tmp_path):
 def test_defaults_are_those_of_the_plan():
     settings = Settings.from_environment()
     assert (settings.first_month, settings.reference_period) == ("2018-01", "2018")
-    assert settings.last_month >= "2020-12"
+    assert settings.last_month == Settings(home=Path(), deliveries=Path()).last_month == "9999-12"
+    assert settings.only_months == ()
     assert settings.judged_scheme == "builtin_2026"
     assert settings.pseudonym_key is None and settings.data_label == ""
     assert 1 <= settings.workers <= 8
@@ -83,6 +84,7 @@ def test_a_short_key_is_refused_by_name_and_not_repeated(monkeypatch):
     with pytest.raises(SettingsError, match="DRGQ_PSEUDONYM_KEY") as raised:
         Settings.from_environment()
     assert "too short" not in str(raised.value)
+    assert "不足16字节" in str(raised.value)
 
 
 def test_sixteen_bytes_are_enough_of_a_key(monkeypatch):
@@ -90,7 +92,7 @@ def test_sixteen_bytes_are_enough_of_a_key(monkeypatch):
     assert len(Settings.from_environment().pseudonym_key) == 21
 
 
-@pytest.mark.parametrize("period", ["18", "2018-01", "last year"])
+@pytest.mark.parametrize("period", ["18", "2018-01", "last year", "", "20180", " 2018", "2018\n"])
 def test_a_reference_period_that_is_no_year_is_refused_by_name(monkeypatch, period):
     monkeypatch.setenv("DRGQ_REFERENCE_PERIOD", period)
     with pytest.raises(SettingsError, match="DRGQ_REFERENCE_PERIOD") as raised:
@@ -117,6 +119,13 @@ def test_no_sender_can_make_a_demonstration_of_real_deliveries(tmp_path):
     institution.mkdir(parents=True)
     (institution / ".demonstration").touch()
     settings = Settings.from_environment(deliveries=tmp_path / "deliveries")
+    assert settings.pseudonym_key is None and settings.data_label == ""
+
+
+def test_a_folder_of_answers_beside_the_deliveries_is_no_marker(tmp_path):
+    (tmp_path / "city" / "answer_key").mkdir(parents=True)
+    (tmp_path / "city" / "deliveries").mkdir()
+    settings = Settings.from_environment(deliveries=tmp_path / "city" / "deliveries")
     assert settings.pseudonym_key is None and settings.data_label == ""
 
 
