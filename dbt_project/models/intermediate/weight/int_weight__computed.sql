@@ -76,41 +76,41 @@ log_mortality as (
     where death_count > 0
 ),
 
--- Sums of decimals: they do not depend on the order in which rows are added.
+-- Sums and products of decimals: they do not depend on the order in which rows are added, and a border is met exactly.
 log_mortality_sum as (
     select
         scheme_code,
-        count(*) as group_count,
-        sum(log_rate) as log_sum,
-        sum(log_rate * log_rate) as square_sum
+        cast(count(*) as decimal(6, 0)) as group_count,
+        cast(sum(log_rate) as decimal(18, 10)) as log_sum,
+        cast(sum(log_rate * log_rate) as decimal(32, 20)) as square_sum
     from log_mortality
     group by scheme_code
 ),
 
-mortality_spread as (
-    select
-        scheme_code,
-        cast(log_sum as double) / group_count as mean_log_rate,
-        sqrt(
-            greatest(
-                cast(square_sum as double) - cast(log_sum as double) * cast(log_sum as double) / group_count, 0
-            ) / nullif(group_count - 1, 0)
-        ) as sd_log_rate
-    from log_mortality_sum
-),
-
-graded as (
+-- Distance from the mean and variance, both multiplied so that nothing is divided: by n, and by n squared times (n - 1).
+deviation as (
     select
         log_mortality.scheme_code,
         log_mortality.drg_code,
+        group_count,
+        cast(group_count * log_rate - log_sum as decimal(16, 10)) as distance,
+        group_count * cast(group_count * square_sum - log_sum * log_sum as decimal(32, 20)) as spread
+    from log_mortality
+    inner join log_mortality_sum on log_mortality.scheme_code = log_mortality_sum.scheme_code
+),
+
+-- Borders: the mean and one standard deviation (0 with a single group) to either side; what stands on one is above it.
+graded as (
+    select
+        scheme_code,
+        drg_code,
         case
-            when log_rate < mean_log_rate - coalesce(sd_log_rate, 0) then 1
-            when log_rate < mean_log_rate then 2
-            when log_rate < mean_log_rate + coalesce(sd_log_rate, 0) then 3
+            when distance < 0 and cast(group_count - 1 as decimal(6, 0)) * (distance * distance) > spread then 1
+            when distance < 0 then 2
+            when cast(group_count - 1 as decimal(6, 0)) * (distance * distance) < spread then 3
             else 4
         end as risk_grade
-    from log_mortality
-    inner join mortality_spread on log_mortality.scheme_code = mortality_spread.scheme_code
+    from deviation
 ),
 
 chosen as (
