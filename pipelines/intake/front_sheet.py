@@ -128,7 +128,10 @@ def take_in_front_sheets(batch: Batch) -> None:
     sheets = _fetch_sheets(batch)
     institutions = combined(sheets, "institution_code")
     case_ids = batch.pseudonymiser.case(
-        institutions, combined(sheets, "record_id"), combined(sheets, "admission_ordinal")
+        institutions,
+        combined(sheets, "month"),
+        combined(sheets, "record_id"),
+        combined(sheets, "admission_ordinal"),
     )
     _build_rule_views(batch)
     findings = evaluate_rules(

@@ -106,7 +106,9 @@ def take_in_prescriptions(batch: Batch) -> None:
     _compute_supply(batch)
     prescriptions = _fetch_prescriptions(batch)
     institutions = combined(prescriptions, "institution_code")
-    ids = batch.pseudonymiser.scoped("prescription", institutions, combined(prescriptions, "prescription_id"))
+    ids = batch.pseudonymiser.prescription(
+        institutions, combined(prescriptions, "month"), combined(prescriptions, "prescription_id")
+    )
     _build_rule_views(batch)
     batch.outputs["finding_prescription"] = evaluate_rules(
         batch,

@@ -37,9 +37,19 @@ class Pseudonymiser:
         """Return a hash that changes with the key and does not reveal it."""
         return self._hash("fingerprint")[:16]
 
-    def case(self, institutions: pa.Array, records: pa.Array, ordinals: pa.Array) -> pa.Array:
-        """Return case ids over institution|record number|admission ordinal; row by row, same length."""
-        return self._hash_rows("", institutions, records, ordinals.cast(pa.string()))
+    def case(
+        self, institutions: pa.Array, months: pa.Array, records: pa.Array, ordinals: pa.Array
+    ) -> pa.Array:
+        """Return case ids over institution|month|record number|admission ordinal; row by row, same length.
+
+        The month keeps a stay that was delivered in two months apart: it is counted twice and can be found, while
+        one institution's slip never takes the key of the whole city away.
+        """
+        return self._hash_rows("", institutions, months, records, ordinals.cast(pa.string()))
+
+    def prescription(self, institutions: pa.Array, months: pa.Array, numbers: pa.Array) -> pa.Array:
+        """Return prescription ids over institution|month|prescription number; row by row, same length."""
+        return self._hash_rows("prescription|", institutions, months, numbers)
 
     def scoped(self, kind: str, institutions: pa.Array, values: pa.Array) -> pa.Array:
         """Return hashes of identifiers that mean something only inside their institution."""

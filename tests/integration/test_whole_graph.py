@@ -143,6 +143,7 @@ def as_text(path: Path) -> bytes:
         with duckdb.connect(str(path), read_only=True) as database:
             tables = database.execute(
                 "select table_schema || '.' || table_name from information_schema.tables"
+                " where table_type = 'BASE TABLE'"
             ).fetchall()
             rows = [database.execute(f"select * from {table}").fetchall() for (table,) in tables]
         return str(rows).encode()
