@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -14,25 +15,29 @@ from tests.integration.conftest import DRGQ, run_drgq
 
 
 @pytest.fixture(scope="module")
-def two_cities(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
-    """A home with a release of an earlier city, a larger city to run, and the release an undisturbed run makes of it."""
+def two_cities(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A home with a release of an earlier city, a larger city to run, and a home where nothing disturbed that run."""
     root = tmp_path_factory.mktemp("interruption")
-    for name, months in (("earlier", "2018-2018"), ("later", "2018-2019")):
+    for name, years in (("earlier", "2018-2018"), ("later", "2018-2019")):
         result = run_drgq(
             "generate", "--out", str(root / name), "--institutions", "2", "--front-sheets", "240",
-            "--prescriptions", "240", "--years", months, "--seed", "5", home=root,
+            "--prescriptions", "240", "--years", years, "--seed", "5", home=root,
         )  # fmt: skip
         assert result.returncode == 0, result.stderr
-    assert run_drgq("run", "--deliveries", str(root / "later"), home=root / "undisturbed").returncode == 0
-    expected = (root / "undisturbed" / "releases" / "current").resolve().name
-    return root / "earlier", root / "later", expected
+    before, undisturbed = root / "before", root / "undisturbed"
+    result = run_drgq("run", "--deliveries", str(root / "earlier"), home=before)
+    assert result.returncode == 0, result.stderr
+    shutil.copytree(before, undisturbed, symlinks=True)
+    result = run_drgq("run", "--deliveries", str(root / "later"), home=undisturbed)
+    assert result.returncode == 0, result.stderr
+    return before, root / "later", undisturbed
 
 
 @pytest.mark.parametrize("step", ["接收上报数据", "dbt", "发布"])
 def test_killed_at_a_step(two_cities, tmp_path, step):
-    earlier, later, expected = two_cities
+    before_home, later, undisturbed = two_cities
     home = tmp_path / "home"
-    assert run_drgq("run", "--deliveries", str(earlier), home=home).returncode == 0
+    shutil.copytree(before_home, home, symlinks=True)
     before = (home / "releases" / "current").resolve().name
 
     environment = {**os.environ, "DRGQ_HOME": str(home)}
@@ -56,9 +61,4 @@ def test_killed_at_a_step(two_cities, tmp_path, step):
     rerun = run_drgq("run", "--deliveries", str(later), home=home)
     assert rerun.returncode == 0, rerun.stderr
     after = (home / "releases" / "current").resolve().name
-    with duckdb.connect(str(home / "releases" / "current" / "marts.duckdb"), read_only=True) as reader:
-        cases = reader.execute("select count(*) from fct_case").fetchall()
-    undisturbed = later.parent / "undisturbed" / "releases" / "current"
-    with duckdb.connect(str(undisturbed / "marts.duckdb"), read_only=True) as reader:
-        assert cases == reader.execute("select count(*) from fct_case").fetchall()
-    assert after == expected
+    assert after == (undisturbed / "releases" / "current").resolve().name != before
