@@ -266,12 +266,13 @@ def prepare(home: HomeOption = None) -> None:
 def dev(home: HomeOption = None, port: Annotated[int, typer.Option(help="端口")] = 3000) -> None:
     """在本机打开 Dagster（只监听 127.0.0.1）。"""
     from pipelines.project import prepare_manifest  # noqa: PLC0415
-    from pipelines.run import prepare_home  # noqa: PLC0415
+    from pipelines.run import prepare_home, tidy_runs  # noqa: PLC0415
     from pipelines.settings import PROJECT_ROOT  # noqa: PLC0415
 
     settings = _settings(home)
     prepare_home(settings)
     prepare_manifest(settings)
+    tidy_runs(settings)
     os.chdir(settings.dagster_home)
     command = [
         str(Path(sys.executable).with_name("dagster")), "dev",

@@ -10,10 +10,17 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pipelines.lock import exclusive, exclusive_if_free
 from pipelines.progress import Progress
 from pipelines.project import discard_old_artifacts, prepare_manifest
 from pipelines.settings import PROJECT_ROOT, Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+COMMAND_TAG = "drgq/command"  # on runs that a command executes in its own process
 
 
 @dataclass(frozen=True)
@@ -50,21 +57,53 @@ def run_pipeline(settings: Settings, progress: Progress, months: list[str] | Non
     job = definitions.resolve_job_def("monthly_intake")
     # What dbt prints goes to a file: the screen is for progress, the run's own logs are in Dagster.
     with (
+        exclusive(settings.run_lock, lambda: progress.detail("另一次运行正在进行，等待它结束")),
         dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance,
         (settings.dagster_home / "last_run.log").open("w", encoding="utf-8") as log,
         contextlib.redirect_stdout(log),
     ):
+        end_dead_runs(instance, {COMMAND_TAG: "run"})
         result = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last},
+            tags={
+                COMMAND_TAG: "run",
+                "dagster/asset_partition_range_start": first,
+                "dagster/asset_partition_range_end": last,
+            },
         )
         failures = tuple(
             f"{event.step_key}: {_root_cause(event)}" for event in result.all_events if event.is_step_failure
         )
     progress.close()
     return RunOutcome(result.success, failures)
+
+
+def tidy_runs(settings: Settings) -> None:
+    """Before Dagster's own processes start: end what earlier ones left behind, unless a run is under way."""
+    import dagster as dg  # noqa: PLC0415
+
+    with (
+        exclusive_if_free(settings.run_lock) as free,
+        dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance,
+    ):
+        if free:
+            end_dead_runs(instance)
+
+
+def end_dead_runs(instance: dg.DagsterInstance, tags: dict[str, str] | None = None) -> int:
+    """Record killed runs as failed: Dagster would show them as running, and queue others behind them, for ever.
+
+    Only for a caller who knows that no run with these tags (of any kind, if None) is alive. Returns their number.
+    """
+    import dagster as dg  # noqa: PLC0415
+
+    begun = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    dead = instance.get_runs(dg.RunsFilter(statuses=begun, tags=tags or {}))
+    for run in dead:
+        instance.report_run_failed(run, "运行被中断（进程已不存在）；重新运行即可")
+    return len(dead)
 
 
 def _root_cause(event) -> str:

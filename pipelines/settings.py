@@ -94,6 +94,16 @@ class Settings:
         return self.home / "warehouse.duckdb"
 
     @property
+    def warehouse_lock(self) -> Path:
+        """Held by the one step that reads or writes the warehouse."""
+        return self.home / ".warehouse.lock"
+
+    @property
+    def run_lock(self) -> Path:
+        """Held by `drgq run` for the whole of its run."""
+        return self.home / ".run.lock"
+
+    @property
     def releases(self) -> Path:
         """Finished releases; `current` points at the last one."""
         return self.home / "releases"

@@ -2,8 +2,9 @@
 
 import dagster as dg
 
-from pipelines.assets.policy import OWNERS, POOL, metadata_table
+from pipelines.assets.policy import OWNERS, metadata_table
 from pipelines.cost_growth import flag_years
+from pipelines.lock import exclusive
 from pipelines.progress import Progress
 from pipelines.settings import Settings
 
@@ -19,12 +20,12 @@ def build_cost_growth_assets(settings: Settings, progress: Progress) -> list[dg.
         group_name="cost_growth",
         kinds={"sklearn", "parquet"},
         owners=OWNERS["warehouse"],
-        pool=POOL,
         description="一行是一个机构一个MDC的费用增长线索：相对自身历史与同级机构偏高，附错误发现率；是复核线索，不是结论。",
     )
     def cost_growth() -> dg.MaterializeResult:
         progress.step("费用增长判别（scikit-learn）")
-        summary = flag_years(settings)
+        with exclusive(settings.warehouse_lock):
+            summary = flag_years(settings)
         rows = [
             {"year": year, "tier": TIER_NAMES.get(tier, tier), "count": count}
             for year, tiers in sorted(summary.tier_counts.items())

@@ -136,9 +136,13 @@ def build_intake_assets(settings: Settings, progress: Progress) -> list[dg.Asset
             held = _rows(
                 connection,
                 "select v.institution_code, v.month, v.dataset, v.rule_id, v.title_zh as title, v.failing_count,"
-                " v.checked_count from read_parquet($verdict) v where v.verdict in ('fail', 'crash')"
-                " and v.severity = 'critical' order by 1, 2, 3, 4",
-                {"verdict": str(settings.lake / "gate_verdict" / "gate_verdict.parquet")},
+                " v.checked_count from read_parquet($verdict) v"
+                " semi join (from read_parquet($state) where state = 'held') s using (dataset, delivery_id)"
+                " where v.verdict in ('fail', 'crash') and v.severity = 'critical' order by 1, 2, 3, 4",
+                {
+                    "verdict": str(settings.lake / "gate_verdict" / "gate_verdict.parquet"),
+                    "state": str(settings.lake / "delivery_state" / "delivery_state.parquet"),
+                },
             )
             states = _rows(
                 connection,

@@ -12,7 +12,6 @@ OWNERS = {
     "warehouse": ["team:data-engineering"],
     "release": ["team:assessment-office"],
 }
-POOL = "duckdb"
 
 
 def months(first_month: str) -> dg.MonthlyPartitionsDefinition:

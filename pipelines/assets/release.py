@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from pipelines.assets.policy import OWNERS, POOL
+from pipelines.assets.policy import OWNERS
+from pipelines.lock import exclusive
 from pipelines.progress import Progress
 from pipelines.release.build import build_release
 from pipelines.settings import Settings
@@ -35,12 +36,12 @@ def build_release_assets(settings: Settings, progress: Progress) -> list[dg.Asse
         group_name="release",
         kinds={"duckdb", "parquet", "html", "excel"},
         owners=OWNERS["release"],
-        pool=POOL,
         description="一次发布：只读数据库 marts.duckdb、Parquet、中文公报与考核表；内容相同则发布编号相同。",
     )
     def release() -> dg.MaterializeResult:
         progress.step("发布（只读数据库、Parquet、公报、考核表）")
-        built = build_release(settings, code_version=code_version())
+        with exclusive(settings.warehouse_lock):
+            built = build_release(settings, code_version=code_version())
         folder = settings.releases / built.release_id
         return dg.MaterializeResult(
             metadata={

@@ -6,7 +6,8 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, dbt_assets
 
-from pipelines.assets.policy import OWNERS, POOL, metadata_table
+from pipelines.assets.policy import OWNERS, metadata_table
+from pipelines.lock import exclusive
 from pipelines.progress import Progress
 from pipelines.project import open_project
 from pipelines.reference_set import freeze_reference_set
@@ -93,12 +94,12 @@ def build_warehouse_assets(settings: Settings, progress: Progress) -> list[dg.As
         group_name="weight",
         kinds={"parquet"},
         owners=OWNERS["warehouse"],
-        pool=POOL,
         description="一行是一个DRG的权重、标杆费用、标杆住院日与风险等级；基期满12个月后生成一次并固定，更正旧数据不改变它。",
     )
     def reference_set() -> dg.MaterializeResult:
         progress.step("固定标准集（权重与标杆）")
-        frozen = freeze_reference_set(settings)
+        with exclusive(settings.warehouse_lock):
+            frozen = freeze_reference_set(settings)
         return dg.MaterializeResult(
             metadata={
                 "标准集": frozen.name,
@@ -122,12 +123,12 @@ def build_warehouse_assets(settings: Settings, progress: Progress) -> list[dg.As
             select=select,
             exclude=f"resource_type:unit_test {exclude}",
             dagster_dbt_translator=translator,
-            pool=POOL,
         )
         def built(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
             progress.step(title)
             # A test runs where the last of its parents is built: `buildable` counts ancestors as built.
-            yield from dbt.cli(["build", "--indirect-selection", "buildable"], context=context).stream()
+            with exclusive(settings.warehouse_lock):
+                yield from dbt.cli(["build", "--indirect-selection", "buildable"], context=context).stream()
 
         return built
 

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from expectations.gate import judge, load_contract
-from pipelines.intake.lake import exclusive, write_if_different
-from pipelines.intake.run import REGISTER_FILE, IntakeSettings
+from pipelines.intake.lake import write_if_different
+from pipelines.intake.run import LOCK, REGISTER_FILE, IntakeSettings
 from pipelines.intake.schema import DELIVERY_STATE, GATE_VERDICT, SINGLE_FILES, arrow_schema
+from pipelines.lock import exclusive
 
 GATED = ("front_sheet", "prescription")
 # A median of fewer months says nothing about what is usual for an institution.
@@ -42,7 +43,7 @@ class GateSummary:
 
 def evaluate_gate(settings: IntakeSettings) -> GateSummary:
     """Judge all arrivals; write `gate_verdict` and `delivery_state`. Same lake and register, same bytes."""
-    with exclusive(settings.home):
+    with exclusive(settings.home / LOCK):
         arrivals = read_arrivals(settings.register)
         profiles = _read_profiles(settings.lake, arrivals)
         verdicts = [

@@ -8,11 +8,9 @@ is not known here.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -93,12 +91,3 @@ def write_delivery(lake: Path, month: str, delivery_id: str, basis: str, tables:
     marker = tables[MARKER]
     marker = marker.replace_schema_metadata({**(marker.schema.metadata or {}), BASIS_KEY: basis.encode()})
     write_parquet(lake, dataset_path(lake, MARKER, month, delivery_id), marker, keep_metadata=True)
-
-
-@contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Let one run at a time write below a folder; a second one waits. The lock goes with its process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".intake.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.intake.delivery import Delivery, Discovery, Unrecognised, discover
-from pipelines.intake.lake import exclusive, prepare_lake, write_parquet
+from pipelines.intake.lake import prepare_lake, write_parquet
 from pipelines.intake.month import (
     DeliveryRecord,
     known_record,
@@ -35,9 +35,11 @@ from pipelines.intake.reference import ReferenceSummary, take_in_reference_files
 from pipelines.intake.register import InstitutionRegister
 from pipelines.intake.reject import Reject
 from pipelines.intake.schema import ARRIVAL, arrow_schema
+from pipelines.lock import exclusive
 
 Progress = Callable[[str], None]
 REGISTER_FILE = "arrival.parquet"
+LOCK = ".intake.lock"  # below the home: one process at a time writes the lake
 # A part is a month of a city: enough rows to make planning negligible, little enough memory.
 PART_BYTES = 16 << 20
 # A small city is cut so that every worker gets work, and the last one does not wait long.
@@ -111,7 +113,7 @@ def intake(
     """
     Pseudonymiser(settings.pseudonym_key)
     tell = progress or (lambda _: None)
-    with exclusive(settings.home):
+    with exclusive(settings.home / LOCK):
         prepare_lake(settings.lake)
         found = discover(settings.deliveries, months)
         reference = _take_in(found, settings.lake)
@@ -138,7 +140,7 @@ def intake(
 
 def take_in_reference(settings: IntakeSettings) -> ReferenceSummary:
     """Type the reference and reported files alone. Raises MissingRegisterError without a register."""
-    with exclusive(settings.home):
+    with exclusive(settings.home / LOCK):
         prepare_lake(settings.lake)
         return _take_in(discover(settings.deliveries, months=()), settings.lake)
 

@@ -7,7 +7,6 @@ Readers keep what they have open. Drawing the bulletin and the workbook is `bull
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipelines.lock import exclusive_if_free
 from pipelines.release import bulletin, identity, mart, workbook
 from pipelines.settings import DBT_PROJECT_DIR, Settings
 
@@ -100,12 +100,9 @@ def current_folder(settings: Settings) -> Path | None:
 
 @contextmanager
 def _only_builder(releases: Path) -> Iterator[None]:
-    """Hold the builder's lock; the operating system releases it even when the process is killed."""
-    with (releases / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ReleaseError("另一个进程正在生成发布，请等它结束后再试") from error
+    with exclusive_if_free(releases / ".lock") as held:
+        if not held:
+            raise ReleaseError("另一个进程正在生成发布，请等它结束后再试")
         yield
 
 

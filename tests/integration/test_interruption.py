@@ -8,6 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pytest
 
@@ -62,3 +63,6 @@ def test_killed_at_a_step(two_cities, tmp_path, step):
     assert rerun.returncode == 0, rerun.stderr
     after = (home / "releases" / "current").resolve().name
     assert after == (undisturbed / "releases" / "current").resolve().name != before
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+        statuses = [run.status for run in instance.get_runs()]  # the last first
+    assert statuses == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
