@@ -1,0 +1,1 @@
+"""The grouper outside the pipeline: the dbt project's grouping statements on plain case lists."""
