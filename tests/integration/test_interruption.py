@@ -35,7 +35,7 @@ def two_cities(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Pa
 
 
 @pytest.mark.parametrize("step", ["接收上报数据", "dbt", "发布"])
-def test_killed_at_a_step(two_cities, tmp_path, step):
+def test_killed_at_a_step(two_cities, tmp_path, step, monkeypatch):
     before_home, later, undisturbed = two_cities
     home = tmp_path / "home"
     shutil.copytree(before_home, home, symlinks=True)
@@ -63,6 +63,7 @@ def test_killed_at_a_step(two_cities, tmp_path, step):
     assert rerun.returncode == 0, rerun.stderr
     after = (home / "releases" / "current").resolve().name
     assert after == (undisturbed / "releases" / "current").resolve().name != before
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
     with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
         statuses = [run.status for run in instance.get_runs()]  # the last first
     assert statuses == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
