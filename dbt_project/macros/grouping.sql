@@ -9,7 +9,7 @@
     {%- for name in ['discharge_status', 'department'] %}
     and (
         {{ rule }}.{{ name }} is null
-        or concat('|', {{ rule }}.{{ name }}, '|') like concat('%|', {{ case }}.{{ name }}, '|%')
+        or instr(concat('|', {{ rule }}.{{ name }}, '|'), concat('|', {{ case }}.{{ name }}, '|')) > 0
     )
     {%- endfor %}
     and (
@@ -21,7 +21,7 @@
 
 {#- Prefix lengths from a chapter's letter to the longest code in use. -#}
 {% macro prefix_lengths() %}
-    select * from (values {% for n in range(1, 16) %}({{ n }}){{ ',' if not loop.last }}{% endfor %}) as lengths (prefix_length)
+    select * from (values {% for n in range(1, 33) %}({{ n }}){{ ',' if not loop.last }}{% endfor %}) as lengths (prefix_length)
 {% endmacro %}
 
 {#- The rules of one level that hold for the cases in a relation `opened` (case_number, scheme_code, parent_code): those

@@ -35,7 +35,7 @@ INPUT = {
     "int_front_sheet__grouper_input": """
         select
             case_id, sex as sex_code, age_years, age_days, birth_weight, length_of_stay, icu_hours,
-            discharge_status, department, coalesce(diagnoses, '') <> '' as has_principal_diagnosis
+            discharge_status, department, coalesce(split_part(diagnoses, '|', 1), '') <> '' as has_principal_diagnosis
         from listed_case
     """,
     "int_front_sheet__grouper_code": """
