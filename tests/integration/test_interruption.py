@@ -34,7 +34,7 @@ def two_cities(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Pa
     return before, root / "later", undisturbed
 
 
-@pytest.mark.parametrize("step", ["接收上报数据", "dbt", "发布"])
+@pytest.mark.parametrize("step", ["接收上报数据", "dbt：指标", "发布（"])
 def test_killed_at_a_step(two_cities, tmp_path, step, monkeypatch):
     before_home, later, undisturbed = two_cities
     home = tmp_path / "home"
