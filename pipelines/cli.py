@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from pipelines.commands import reference_set
+from pipelines.commands.terminal import HomeOption, console, errors, refusal, settings_of
 from pipelines.progress import Progress
 from pipelines.settings import Settings, SettingsError
 
@@ -21,44 +22,25 @@ app = typer.Typer(
     help="医院质量 DRG 流水线：接收病案首页与处方，分组，计算指标，逐条考核，发布。",
     pretty_exceptions_enable=False,
 )
-console = Console()
-errors = Console(stderr=True, style="red", highlight=False)
+app.add_typer(reference_set.app, name="reference-set")
 
-HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="状态目录（环境变量 DRGQ_HOME，默认 var/）", show_default=False)
-]
 DeliveriesOption = Annotated[
     Path | None, typer.Option("--deliveries", help="上报目录（默认 <home>/deliveries）", show_default=False)
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="有拒绝或暂缓时以 1 退出")]
 
 
-def _settings(home: Path | None, deliveries: Path | None = None) -> Settings:
-    if (
-        deliveries
-        and not (deliveries / "reference").is_dir()
-        and (deliveries / "deliveries" / "reference").is_dir()
-    ):
-        deliveries = deliveries / "deliveries"
-    return Settings.from_environment(home=home, deliveries=deliveries)
-
-
-def _fail(message: object, code: int = 2) -> typer.Exit:
-    errors.print(str(message))
-    return typer.Exit(code)
-
-
 @app.command()
 def demo(home: HomeOption = None, strict: StrictOption = False) -> None:
     """生成演示城市（如尚未生成），运行整个流水线，打印结果与查看位置。"""
-    settings = _settings(home)
+    settings = settings_of(home)
     progress = Progress()
     if not (settings.deliveries / "reference").is_dir():
         from pipelines.demo import generate_city  # noqa: PLC0415
 
         progress.step("生成演示城市：32家机构，2018-2020年，24万份首页，60万张处方（虚构数据）")
         generate_city(settings.home, progress=progress.count)
-        settings = _settings(home)
+        settings = settings_of(home)
     _run(settings, progress, None, strict)
 
 
@@ -79,7 +61,7 @@ def generate(
     if not (
         first.isdigit() and (last or first).isdigit() and 2012 <= int(first) <= int(last or first) <= 2030
     ):
-        raise _fail(f"--years {years!r} 不是 2012 至 2030 之间的 YYYY 或 YYYY-YYYY")
+        raise refusal(f"--years {years!r} 不是 2012 至 2030 之间的 YYYY 或 YYYY-YYYY")
     progress = Progress()
     progress.step(
         f"生成演示城市：{institutions}家机构，{front_sheets}份首页，{prescriptions}张处方（虚构数据）"
@@ -96,9 +78,9 @@ def generate(
             progress=progress.count,
         )
     except DeliveriesExistError as error:
-        raise _fail(error) from error
+        raise refusal(error) from error
     except OSError as error:
-        raise _fail(f"无法写入 {out}：{error.strerror or error}") from error
+        raise refusal(f"无法写入 {out}：{error.strerror or error}") from error
     progress.close()
     console.print(summary)
 
@@ -111,7 +93,7 @@ def run(
     strict: StrictOption = False,
 ) -> None:
     """接收上报数据直到发布：全部月份或指定月份。"""
-    _run(_settings(home, deliveries), Progress(), month, strict)
+    _run(settings_of(home, deliveries), Progress(), month, strict)
 
 
 def _run(settings: Settings, progress: Progress, months: list[str] | None, strict: bool) -> None:
@@ -122,7 +104,7 @@ def _run(settings: Settings, progress: Progress, months: list[str] | None, stric
     try:
         outcome = run_pipeline(settings, progress, months)
     except RunError as error:
-        raise _fail(error) from error
+        raise refusal(error) from error
     if not outcome.succeeded:
         for failure in outcome.failures:
             errors.print(failure)
@@ -150,15 +132,15 @@ def intake(
     from pipelines.intake.reference import MissingRegisterError  # noqa: PLC0415
     from pipelines.intake.run import intake as take_in  # noqa: PLC0415
 
-    settings = _settings(home, deliveries)
+    settings = settings_of(home, deliveries)
     if not settings.deliveries.is_dir():
-        raise _fail(f"找不到上报目录 {settings.deliveries}：请用 --deliveries 指定，或先运行 `drgq demo`")
+        raise refusal(f"找不到上报目录 {settings.deliveries}：请用 --deliveries 指定，或先运行 `drgq demo`")
     progress = Progress()
     progress.step("接收")
     try:
         summary = take_in(settings, progress=progress.detail)
     except (PseudonymKeyError, MissingRegisterError) as error:
-        raise _fail(error) from error
+        raise refusal(error) from error
     progress.step("关口检查")
     gate = evaluate_gate(settings)
     progress.close()
@@ -189,11 +171,11 @@ def assess(
     )
 
     if status is not None and status not in STATUS_NAMES:
-        raise _fail(f"--status {status!r} 不是 {' '.join(STATUS_NAMES)} 之一")
+        raise refusal(f"--status {status!r} 不是 {' '.join(STATUS_NAMES)} 之一")
     try:
-        written = write_assessment(_settings(home), year)
+        written = write_assessment(settings_of(home), year)
     except (NoReleaseError, NoSuchYearError) as error:
-        raise _fail(error) from error
+        raise refusal(error) from error
     table = Table(title=f"{year}年度目标考核（发布 {written.release_id}）", show_lines=False)
     for heading in ("条款", "机构", "结论", "理由"):
         table.add_column(heading, overflow="fold")
@@ -223,35 +205,13 @@ def query(
     from pipelines.release.query import query as run_query  # noqa: PLC0415
 
     try:
-        answer = run_query(_settings(home), sql, output)
+        answer = run_query(settings_of(home), sql, output)
     except QueryError as error:
-        raise _fail(error) from error
+        raise refusal(error) from error
     if isinstance(answer, str):
         sys.stdout.write(answer if answer.endswith("\n") else answer + "\n")
     else:
         console.print(answer)
-
-
-@app.command("reference-set")
-def reference_set(
-    home: HomeOption = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="用当前数据重建，替换已固定的标准集")] = False,
-) -> None:
-    """显示在用的标准集（权重与标杆）；--rebuild 用当前数据重建，之后须重新运行。"""
-    from pipelines.reference_set import (  # noqa: PLC0415
-        ReferenceSetError,
-        freeze_reference_set,
-        read_reference_set,
-    )
-
-    settings = _settings(home)
-    try:
-        shown = freeze_reference_set(settings, rebuild=True) if rebuild else read_reference_set(settings)
-    except ReferenceSetError as error:
-        raise _fail(error) from error
-    console.print(f"{shown.name}：{shown.row_count} 个DRG，内容校验码 {shown.content_hash}")
-    if rebuild:
-        console.print("标准集已重建；请重新运行 `drgq run`，使全部年度按新的标准集计算。")
 
 
 @app.command()
@@ -259,7 +219,7 @@ def prepare(home: HomeOption = None) -> None:
     """准备 dbt 清单（安装时调用；清单不依赖状态目录）。"""
     from pipelines.project import prepare_manifest  # noqa: PLC0415
 
-    console.print(str(prepare_manifest(_settings(home))))
+    console.print(str(prepare_manifest(settings_of(home))))
 
 
 @app.command()
@@ -269,7 +229,7 @@ def dev(home: HomeOption = None, port: Annotated[int, typer.Option(help="端口"
     from pipelines.run import prepare_home, tidy_runs  # noqa: PLC0415
     from pipelines.settings import PROJECT_ROOT  # noqa: PLC0415
 
-    settings = _settings(home)
+    settings = settings_of(home)
     prepare_home(settings)
     prepare_manifest(settings)
     tidy_runs(settings)

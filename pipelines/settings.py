@@ -13,6 +13,7 @@ from pathlib import Path
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 BUILT_IN_SCHEME = "builtin_2026"
+WEIGHT_TRIMMINGS = ("iqr", "iqr_symmetric", "percentile", "log_3sd", "third_to_triple")
 DEMO_PSEUDONYM_KEY = b"demonstration city: a published key protects nobody"
 
 
@@ -36,6 +37,8 @@ class Settings:
     last_month: str = "9999-12"
     judged_scheme: str = BUILT_IN_SCHEME
     reference_period: str = "2018"
+    weight_trimming: str = WEIGHT_TRIMMINGS[0]
+    reference_set: tuple[str, ...] = ()
     data_label: str = ""
     only_months: tuple[str, ...] = ()
 
@@ -54,6 +57,9 @@ class Settings:
         period = env.get("DRGQ_REFERENCE_PERIOD", "2018")
         if not re.fullmatch(r"\d{4}", period):
             raise SettingsError(f"DRGQ_REFERENCE_PERIOD {period!r} 不是四位年份")
+        trimming = env.get("DRGQ_WEIGHT_TRIMMING") or WEIGHT_TRIMMINGS[0]
+        if trimming not in WEIGHT_TRIMMINGS:
+            raise SettingsError(f"DRGQ_WEIGHT_TRIMMING {trimming!r} 不是 {' '.join(WEIGHT_TRIMMINGS)} 之一")
         workers = env.get("DRGQ_WORKERS") or str(min(os.cpu_count() or 1, 8))
         if not re.fullmatch(r"[1-9]\d*", workers):
             raise SettingsError(f"DRGQ_WORKERS {workers!r} 不是进程数：请给出正整数")
@@ -75,6 +81,8 @@ class Settings:
             last_month=months[1],
             judged_scheme=env.get("DRGQ_SCHEME", BUILT_IN_SCHEME),
             reference_period=period,
+            weight_trimming=trimming,
+            reference_set=tuple(filter(None, map(str.strip, env.get("DRGQ_REFERENCE_SET", "").split(",")))),
             data_label=env.get("DRGQ_DATA_LABEL", label),
         )
 
@@ -110,7 +118,7 @@ class Settings:
 
     @property
     def reference_sets(self) -> Path:
-        """Frozen relative weights and benchmarks, one Parquet file per set."""
+        """Frozen relative weights and benchmarks, one Parquet file per set, and `imported/` weights."""
         return self.home / "reference_sets"
 
     @property
@@ -128,5 +136,6 @@ class Settings:
             "DBT_TARGET_PATH": str(self.home / "dbt"),
             "DBT_LOG_PATH": str(self.home / "dbt"),
             "DRGQ_REFERENCE_PERIOD": self.reference_period,
+            "DRGQ_WEIGHT_TRIMMING": self.weight_trimming,
             "DO_NOT_TRACK": "1",
         }

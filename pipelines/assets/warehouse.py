@@ -10,7 +10,7 @@ from pipelines.assets.policy import OWNERS, metadata_table
 from pipelines.lock import exclusive
 from pipelines.progress import Progress
 from pipelines.project import open_project
-from pipelines.reference_set import freeze_reference_set
+from pipelines.reference_set import freeze_reference_sets
 from pipelines.scheme.loader import publish_schemes
 from pipelines.settings import Settings
 
@@ -99,16 +99,16 @@ def build_warehouse_assets(settings: Settings, progress: Progress) -> list[dg.As
     def reference_set() -> dg.MaterializeResult:
         progress.step("固定标准集（权重与标杆）")
         with exclusive(settings.warehouse_lock):
-            frozen = freeze_reference_set(settings)
-        return dg.MaterializeResult(
-            metadata={
-                "标准集": frozen.name,
-                "内容校验码": frozen.content_hash,
-                "是否本次新建": frozen.is_new,
-                "是否暂定（基期不足12个月）": frozen.is_provisional,
-                "DRG数": frozen.row_count,
-            }
-        )
+            frozen = freeze_reference_sets(settings)
+        headings = {
+            "name": "标准集",
+            "content_hash": "内容校验码",
+            "row_count": "DRG数",
+            "is_new": "是否本次新建",
+            "is_provisional": "是否暂定（基期不足12个月）",
+        }
+        rows = [{key: getattr(item, key) for key in headings} for item in frozen]
+        return dg.MaterializeResult(metadata={"标准集": metadata_table(rows, headings)})
 
     project = open_project(settings)
     translator = Translator(

@@ -111,6 +111,10 @@ def _sections(figures: Figures, year: str) -> dict[str, Any]:
         "procedures": _distribution(figures, year, "procedural"),
         "costs": _costs(figures, year),
         "quality": quality,
+        "homogeneity": [
+            {**row, "scheme": wording.scheme_label(row["scheme_code"])}
+            for row in figures.homogeneity(year, SMALLEST_GROUP)
+        ],
         "definitions": _definitions(figures),
         "highlights": _highlights(figures, year, assessment, quality),
     }

@@ -143,7 +143,9 @@ class Figures:
         self.institutions = self._read_institutions()
         self.by_code = {institution.code: institution for institution in self.institutions}
 
-    def rows(self, sql: str, parameters: list | None = None, needs: tuple[str, ...] = ()) -> list[dict]:
+    def rows(
+        self, sql: str, parameters: list | dict | None = None, needs: tuple[str, ...] = ()
+    ) -> list[dict]:
         """Run a query and return its rows by column name; nothing where a needed mart is missing."""
         if not self.tables.issuperset(needs):
             return []
@@ -555,6 +557,29 @@ class Figures:
             needs=("fct_case",),
         )
         return {row["grouping_status"]: row["n"] for row in found}
+
+    def homogeneity(self, year: str, smallest: int) -> list[dict]:
+        """How much alike the cases of a DRG are, a row per scheme: RIV of fee and stay, and of the DRGs with at least
+        `smallest` cases how many have a fee CV below 1.
+        """
+        return self.rows(
+            """
+            select
+                scheme_code,
+                max(case_count) filter (where group_level = 'scheme') as case_count,
+                max(drg_count) filter (where group_level = 'scheme') as drg_count,
+                max(fee_riv) filter (where group_level = 'scheme') as fee_riv,
+                max(stay_riv) filter (where group_level = 'scheme') as stay_riv,
+                count(*) filter (where group_level = 'drg' and case_count >= $smallest) as measured_count,
+                count(*) filter (where group_level = 'drg' and case_count >= $smallest and fee_cv < 1) as even_count
+            from fct_scheme_homogeneity
+            where period_year = $year
+            group by scheme_code
+            order by scheme_code
+            """,
+            {"year": year, "smallest": smallest},
+            needs=("fct_scheme_homogeneity",),
+        )
 
     def flags(self, limit: int | None = None) -> list[dict]:
         """Cost-growth flags, the gravest first."""

@@ -32,6 +32,10 @@ MARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "dim_target": ("一行是政策文件中的一条目标条款", ("target_id",)),
     "fct_case": ("一行是一例已接受的出院病例（无身份信息）", ("case_id",)),
     "fct_case_grouping": ("一行是一例病例在一个分组方案下的分组结果", ("case_id", "scheme_code")),
+    "fct_scheme_homogeneity": (
+        "一行是一个分组方案的一个组（DRG、ADRG、MDC或整个方案）×年度的离散程度",
+        ("scheme_code", "period_year", "group_level", "group_code"),
+    ),
     "fct_prescription": ("一行是一张已接受的处方（无身份信息）", ("prescription_id",)),
     "fct_indicator": (
         "一行是一个指标×机构（科室、区县、全市）×期间",

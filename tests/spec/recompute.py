@@ -362,18 +362,20 @@ def quantile(ordered: list[int], share: Fraction) -> Fraction:
 
 
 def within_limits(fees: list[int]) -> list[bool]:
-    """Which fees lie between Q1 - 1.5 IQR and Q3 + 1.5 IQR, limits included."""
+    """Which fees lie between Q1 - 0.5 IQR and Q3 + 1.5 IQR, limits included."""
     ordered = sorted(fees)
     first, third = quantile(ordered, Fraction(1, 4)), quantile(ordered, Fraction(3, 4))
-    reach = Fraction(3, 2) * (third - first)
-    return [first - reach <= fee <= third + reach for fee in fees]
+    distance = third - first
+    return [first - distance / 2 <= fee <= third + distance * 3 / 2 for fee in fees]
 
 
 def period_of(reference_set: str) -> str:
-    """The reference period that the name of a set ends in, be the set provisional or frozen."""
-    found = re.search(r"-(\d{4})(-provisional-(\d|1[01])-months)?$", reference_set)
+    """The reference period in the name of a computed set trimmed by `iqr`, be it provisional or frozen."""
+    found = re.search(r"-(\d{4})-iqr(-provisional-(\d|1[01])-months)?$", reference_set)
     if not found:
-        raise ValueError(f"no period in the name of the reference set {reference_set!r}")
+        raise ValueError(
+            f"no period and no known trimming in the name of the reference set {reference_set!r}"
+        )
     return found[1]
 
 
@@ -491,6 +493,61 @@ def compare_weights(release_folder: Path) -> list[str]:
                 differences.append(
                     f"{row['drg_code']}: {column} {row[column]}, pandas {float(expected[column])}"
                 )
+    return differences
+
+
+def recompute_homogeneity(release_folder: Path) -> pd.DataFrame:
+    """Recompute fct_scheme_homogeneity: one row per scheme, year, group level and group, in floating point.
+
+    Variance by its two-pass definition, the mean taken off first; what the groups explain by the weighted squares of
+    their means around the mean.
+    """
+    cases = read_events(release_folder, "fct_case", "discharge_date")
+    fen = 10 ** cases.attrs["scale"]["total_fee_yuan"]
+    grouping = read_mart(release_folder, "fct_case_grouping")
+    grouped = grouping[grouping["grouping_status"] == "grouped"].merge(
+        cases[["case_id", "year", "total_fee_yuan", "length_of_stay"]], on="case_id"
+    )
+    levels = {
+        "drg": ["mdc_code", "adrg_code", "drg_code"],
+        "adrg": ["mdc_code", "adrg_code"],
+        "mdc": ["mdc_code"],
+    }
+    rows = []
+    for level, columns in {**levels, "scheme": []}.items():
+        for key, of_group in grouped.groupby(["scheme_code", "year", *columns]):
+            row = {"scheme_code": key[0], "period_year": key[1], "group_level": level}
+            row["group_code"] = key[-1] if columns else key[0]
+            row["drg_count"], row["case_count"] = of_group["drg_code"].nunique(), len(of_group)
+            for name, column, unit in (("fee", "total_fee_yuan", fen), ("stay", "length_of_stay", 1)):
+                values = of_group[column].dropna().astype(float) / unit
+                mean = values.mean()
+                total = ((values - mean) ** 2).sum()
+                means = values.groupby(of_group["drg_code"]).transform("mean")
+                row[f"{name}_cv"] = values.std() / mean if len(values) > 1 and mean else None
+                is_split = row["drg_count"] > 1 and total > 0
+                row[f"{name}_riv"] = ((means - mean) ** 2).sum() / total if is_split else None
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def compare_homogeneity(release_folder: Path) -> list[str]:
+    """Compare fct_scheme_homogeneity with its second computation, to nine figures."""
+    release_folder = Path(release_folder)
+    keys = ["scheme_code", "period_year", "group_level", "group_code"]
+    released = read_mart(release_folder, "fct_scheme_homogeneity")
+    merged = released.merge(
+        recompute_homogeneity(release_folder), on=keys, how="outer", suffixes=("", "_again"), indicator=True
+    )
+    differences = []
+    for row in merged.to_dict("records"):
+        for column in ("drg_count", "case_count", "fee_cv", "fee_riv", "stay_cv", "stay_riv"):
+            value, again = row[column], row[f"{column}_again"]
+            if pd.isna(value) and pd.isna(again):
+                continue
+            if pd.isna(value) or pd.isna(again) or not math.isclose(value, again, rel_tol=1e-9, abs_tol=1e-9):
+                where = "/".join(str(row[key]) for key in keys)
+                differences.append(f"{where}: {column} {value}, pandas {again}")
     return differences
 
 
@@ -792,6 +849,7 @@ def compare(release_folder: Path) -> list[str]:
     return [
         *compare_case_columns(release_folder),
         *compare_weights(release_folder),
+        *compare_homogeneity(release_folder),
         *compare_indicators(release_folder),
         *compare_statuses(release_folder),
     ]

@@ -65,6 +65,13 @@ def test_weights_agree(release):
     assert recompute.compare_weights(release) == []
 
 
+def test_homogeneity_agrees(release):
+    assert recompute.compare_homogeneity(release) == []
+    levels = recompute.recompute_homogeneity(release)
+    assert set(levels["group_level"]) == {"drg", "adrg", "mdc", "scheme"}
+    assert levels.loc[levels["group_level"] == "scheme", "fee_riv"].between(0.2, 1).all()
+
+
 def test_indicators_agree(release):
     assert recompute.compare_indicators(release) == []
 
@@ -116,6 +123,15 @@ def test_a_weight_off_by_one_ten_thousandth_is_noticed(altered):
     assert "relative_weight" in difference
 
 
+def test_a_variation_off_by_a_millionth_is_noticed(altered):
+    def change(table: pa.Table) -> pa.Table:
+        row = first_row(table, pc.is_valid(table.column("fee_riv")))
+        return replace(table, "fee_riv", row, table.column("fee_riv")[row].as_py() + 1e-6)
+
+    [difference] = recompute.compare_homogeneity(altered("fct_scheme_homogeneity", change))
+    assert "fee_riv" in difference
+
+
 def test_a_turned_verdict_is_noticed(altered):
     def change(table: pa.Table) -> pa.Table:
         condition = pc.and_(
@@ -130,8 +146,8 @@ def test_a_turned_verdict_is_noticed(altered):
 @pytest.mark.parametrize(
     "fees, kept",
     [
-        ([80, 100, 110, 115, 120, 125, 130, 140, 160], [True] * 9),
-        ([79, 100, 110, 115, 120, 125, 130, 140, 161], [False, *[True] * 7, False]),
+        ([100, 105, 110, 115, 120, 125, 130, 140, 160], [True] * 9),
+        ([99, 105, 110, 115, 120, 125, 130, 140, 161], [False, *[True] * 7, False]),
         ([5], [True]),
         ([5, 5, 5, 5, 6], [True, True, True, True, False]),
     ],
@@ -148,17 +164,18 @@ def test_quantiles_lie_between_neighbours():
 @pytest.mark.parametrize(
     "name, period",
     [
-        ("tiny-aaaa-2018", "2018"),
-        ("a-1111+b-2222-2021", "2021"),
-        ("tiny-aaaa-2018-provisional-0-months", "2018"),
-        ("tiny-aaaa-2018-provisional-11-months", "2018"),
+        ("tiny-aaaa-2018-iqr", "2018"),
+        ("tiny-aaaa-2018-iqr-provisional-0-months", "2018"),
+        ("tiny-aaaa-2018-iqr-provisional-11-months", "2018"),
     ],
 )
 def test_the_period_is_read_from_the_name_of_the_set(name, period):
     assert recompute.period_of(name) == period
 
 
-@pytest.mark.parametrize("name", ["tiny-aaaa", "tiny-aaaa-2018-provisional-12-months", "tiny-2018-months"])
+@pytest.mark.parametrize(
+    "name", ["tiny-aaaa", "tiny-2018-log_3sd", "tiny-2018-iqr-provisional-12-months", "tiny-2018-months"]
+)
 def test_a_name_without_a_period_is_refused(name):
     with pytest.raises(ValueError, match="no period"):
         recompute.period_of(name)

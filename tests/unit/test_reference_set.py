@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -11,7 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.reference_set import COLUMNS, ReferenceSetError, freeze_reference_set
+from pipelines.imported_weight import SCHEMA, ImportedWeights
+from pipelines.reference_set import (
+    COLUMNS,
+    ReferenceSet,
+    ReferenceSetError,
+    content_hash,
+    freeze_reference_sets,
+    read_reference_sets,
+)
 from pipelines.settings import Settings
 
 CANDIDATE = """
@@ -50,6 +58,12 @@ def write_candidate(settings: Settings, factor: float = 1, where: str = "true", 
         connection.execute(CANDIDATE.format(factor=factor, where=where, months=months))
 
 
+def freeze_reference_set(settings: Settings, rebuild: bool = False) -> ReferenceSet:
+    """Freeze where one scheme is in force."""
+    [made] = freeze_reference_sets(settings, rebuild=rebuild)
+    return made
+
+
 def weights_in_force(settings: Settings) -> dict[str, str]:
     table = pq.read_table(settings.lake / "reference_set" / "reference_set.parquet")
     return {
@@ -62,16 +76,17 @@ def weights_in_force(settings: Settings) -> dict[str, str]:
 
 def test_the_candidate_becomes_the_set_in_force(settings):
     frozen = freeze_reference_set(settings)
-    assert (frozen.name, frozen.row_count) == ("tiny-aaaa-2018", 3)
+    assert (frozen.name, frozen.row_count) == ("tiny-aaaa-2018-iqr", 3)
     assert frozen.is_new and not frozen.is_provisional
-    kept = settings.reference_sets / "tiny-aaaa-2018.parquet"
-    assert frozen.content_hash == hashlib.sha256(kept.read_bytes()).hexdigest()[:16]
+    kept = settings.reference_sets / "tiny-aaaa-2018-iqr.parquet"
+    assert frozen.content_hash == content_hash(pq.read_table(kept)) and len(frozen.content_hash) == 16
+    assert frozen.level_counts == {"drg": 3} and frozen.scheme_code == "tiny"
     published = settings.lake / "reference_set" / "reference_set.parquet"
     assert published.read_bytes() == kept.read_bytes()
     table = pq.read_table(kept)
     assert table.column_names == ["reference_set", *COLUMNS]
     assert table.column("drg_code").to_pylist() == ["EB19", "ES11", "ES15"]
-    assert set(table.column("reference_set").to_pylist()) == {"tiny-aaaa-2018"}
+    assert set(table.column("reference_set").to_pylist()) == {"tiny-aaaa-2018-iqr"}
     assert [path.name for path in published.parent.iterdir()] == ["reference_set.parquet"]
     assert [path.name for path in kept.parent.iterdir()] == [kept.name]
 
@@ -95,14 +110,14 @@ def test_a_frozen_set_needs_no_warehouse(settings):
 def test_an_incomplete_period_gives_a_provisional_set_that_moves(settings):
     write_candidate(settings, months=11)
     first = freeze_reference_set(settings)
-    assert first.is_provisional and first.name == "tiny-aaaa-2018-provisional-11-months"
-    assert list(settings.reference_sets.iterdir()) == []
+    assert first.is_provisional and first.name == "tiny-aaaa-2018-iqr-provisional-11-months"
+    assert not list(settings.reference_sets.glob("*"))
     write_candidate(settings, factor=2, months=11)
     assert freeze_reference_set(settings).content_hash != first.content_hash
     assert weights_in_force(settings)["EB19"] == "5.0000"
     write_candidate(settings, factor=3, months=12)
     frozen = freeze_reference_set(settings)
-    assert not frozen.is_provisional and frozen.name == "tiny-aaaa-2018"
+    assert not frozen.is_provisional and frozen.name == "tiny-aaaa-2018-iqr"
     write_candidate(settings, factor=4, months=3)
     assert freeze_reference_set(settings) == replace(frozen, is_new=False), "once complete it stays"
     assert weights_in_force(settings)["EB19"] == "7.5000"
@@ -124,10 +139,10 @@ def test_the_same_candidate_gives_the_same_set(settings):
 
 def test_without_grouped_cases_there_is_no_set_and_the_reason_is_told(settings):
     write_candidate(settings, where="false")
-    with pytest.raises(ReferenceSetError, match="基期 2018 没有可分组的病例") as raised:
+    with pytest.raises(ReferenceSetError, match="基期 2018 没有按方案 tiny 可分组的病例") as raised:
         freeze_reference_set(settings)
     assert "DRGQ_REFERENCE_PERIOD" in str(raised.value)
-    assert list(settings.reference_sets.iterdir()) == []
+    assert not list(settings.reference_sets.glob("*"))
 
 
 def test_a_failed_rebuild_leaves_the_set_in_force(settings):
@@ -143,32 +158,100 @@ def test_another_scheme_version_or_period_has_a_set_of_its_own(settings):
     write_candidate(settings, factor=2)
     write_scheme_hash(settings, {"tiny": "bbbb"})
     second = freeze_reference_set(settings)
-    assert (second.name, second.is_new) == ("tiny-bbbb-2018", True)
+    assert (second.name, second.is_new) == ("tiny-bbbb-2018-iqr", True)
     third = freeze_reference_set(replace(settings, reference_period="2019"))
-    assert (third.name, third.is_new) == ("tiny-bbbb-2019", True)
+    assert (third.name, third.is_new) == ("tiny-bbbb-2019-iqr", True)
     assert weights_in_force(settings)["EB19"] == "5.0000"
     write_scheme_hash(settings, {"tiny": "aaaa"})
     assert freeze_reference_set(settings) == replace(first, is_new=False)
     assert weights_in_force(settings)["EB19"] == "2.5000"
-    assert len(list(settings.reference_sets.iterdir())) == 3
+    assert len(list(settings.reference_sets.glob("*"))) == 3
 
 
-def test_several_schemes_share_a_set_whatever_their_order(settings):
-    write_scheme_hash(settings, {"tiny": "aaaa", "other": "cccc"})
+def test_another_trimming_method_has_a_set_of_its_own(settings):
     first = freeze_reference_set(settings)
-    assert first.name == "other-cccc+tiny-aaaa-2018"
-    write_scheme_hash(settings, {"other": "cccc", "tiny": "aaaa"})
+    write_candidate(settings, factor=2)
+    second = freeze_reference_set(replace(settings, weight_trimming="log_3sd"))
+    assert (second.name, second.is_new) == ("tiny-aaaa-2018-log_3sd", True)
     assert freeze_reference_set(settings) == replace(first, is_new=False)
+
+
+def add_scheme(settings: Settings) -> None:
+    """A second scheme in force, with a candidate of its own."""
+    write_scheme_hash(settings, {"tiny": "aaaa", "other": "cccc"})
+    with duckdb.connect(str(settings.warehouse)) as connection:
+        connection.execute(
+            "insert into intermediate.int_weight__computed select 'other', * exclude (scheme_code)"
+            " from intermediate.int_weight__computed where drg_code = 'EB19'"
+        )
+
+
+def test_every_scheme_has_its_own_set(settings):
+    alone = freeze_reference_set(settings)
+    add_scheme(settings)
+    other, tiny = freeze_reference_sets(settings)
+    assert (other.name, other.row_count, other.is_new) == ("other-cccc-2018-iqr", 1, True)
+    assert tiny == replace(alone, is_new=False), "a second scheme does not move the first one's set"
+    table = pq.read_table(settings.lake / "reference_set" / "reference_set.parquet")
+    assert table.column("scheme_code").to_pylist() == ["other", "tiny", "tiny", "tiny"]
+    assert read_reference_sets(settings) == [replace(other, is_new=False), tiny]
+
+
+def test_a_scheme_without_grouped_cases_is_named(settings):
+    write_scheme_hash(settings, {"tiny": "aaaa", "other": "cccc"})
+    with pytest.raises(ReferenceSetError, match="方案 other 可分组"):
+        freeze_reference_sets(settings)
+
+
+def test_imported_weights_stand_before_computed_ones(settings, monkeypatch):
+    add_scheme(settings)
+    rows = [
+        {"scheme_code": "tiny", "drg_code": "EB19", "relative_weight": Decimal("3.0001"), "risk_grade": 4},
+        {
+            "scheme_code": "tiny",
+            "drg_code": "ES11",
+            "relative_weight": Decimal("1"),
+            "expected_cost_yuan": Decimal("7.5"),
+        },
+    ]
+    imported = ImportedWeights("zj", "tiny", "0123456789abcdef", pa.Table.from_pylist(rows, schema=SCHEMA))
+    monkeypatch.setattr("pipelines.reference_set.imported_weights_in_force", lambda *_: {"tiny": imported})
+    other, tiny = freeze_reference_sets(settings)
+    assert other.name == "other-cccc-2018-iqr" and other.level_counts == {"drg": 1}
+    assert tiny.name == "zj-0123456789abcdef+tiny-aaaa-2018-iqr" and tiny.level_counts == {
+        "drg": 1,
+        "imported": 2,
+    }
+    table = pq.read_table(settings.lake / "reference_set" / "reference_set.parquet")
+    assert table.column_names == ["reference_set", *COLUMNS]
+    found = {row["drg_code"]: row for row in table.to_pylist() if row["scheme_code"] == "tiny"}
+    shown = ("relative_weight", "weight_level", "expected_cost_yuan", "expected_stay_days", "risk_grade")
+    assert [str(found["EB19"][column]) for column in shown] == [
+        "3.0001",
+        "imported",
+        "25000.00",
+        "8.5000",
+        "4",
+    ]
+    assert [str(found["ES11"][column]) for column in shown] == ["1.0000", "imported", "7.50", "8.5000", "1"]
+    assert [str(found["ES15"][column]) for column in shown] == ["0.8000", "drg", "8000.00", "8.5000", "1"]
+    kept = pq.read_table(settings.reference_sets / "tiny-aaaa-2018-iqr.parquet")
+    assert set(kept.column("weight_level").to_pylist()) == {"drg"}, "what is kept is what was computed"
+
+
+def test_before_the_first_run_there_is_nothing_to_show(tmp_path):
+    with pytest.raises(ReferenceSetError, match="drgq run"):
+        read_reference_sets(Settings(home=tmp_path, deliveries=tmp_path))
 
 
 def test_a_provisional_set_is_published_and_not_kept(settings):
     write_candidate(settings, months=1)
     made = freeze_reference_set(settings)
     published = settings.lake / "reference_set" / "reference_set.parquet"
-    assert made.name == "tiny-aaaa-2018-provisional-1-months" and made.is_new and made.row_count == 3
-    assert made.content_hash == hashlib.sha256(published.read_bytes()).hexdigest()[:16]
+    assert made.name == "tiny-aaaa-2018-iqr-provisional-1-months" and made.is_new and made.row_count == 3
+    assert made.content_hash == content_hash(pq.read_table(published))
     assert set(pq.read_table(published).column("reference_set").to_pylist()) == {made.name}
-    assert list(settings.reference_sets.iterdir()) == []
+    assert not list(settings.reference_sets.glob("*"))
 
 
 def test_a_frozen_set_stays_when_a_month_is_lost(settings):
