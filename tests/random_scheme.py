@@ -106,7 +106,8 @@ def add_codes(random: Random, tables: Tables) -> None:
 def begun(random: Random, code: str, column: str) -> dict[str, str]:
     """A code to be matched whole, or some beginning of it to be matched as such."""
     if happens(random, 35):
-        return {column: code[: random.randrange(1, len(code) + 1)], "match": "prefix"}
+        length = len(code) if happens(random, 25) else random.randrange(1, len(code) + 1)
+        return {column: code[:length], "match": "prefix"}
     return {column: code, "match": "exact"}
 
 
@@ -207,7 +208,7 @@ def random_conditions(random: Random, rule_id: str, level: str) -> list[dict[str
                 "code_role": code_role,
                 "code_list_id": code_list_id,
                 "is_excluded": int(happens(random, 30)),
-                "minimum_categories": 2 if happens(random, 20) else 1,
+                "minimum_categories": 2 if happens(random, 30) else 1,
             }
         )
     return rows
