@@ -49,7 +49,7 @@ class CodeList:
         return found
 
     def __contains__(self, code: str) -> bool:
-        return bool(self.labels(code))
+        return code in self.exact or bool(self.labels(code))
 
 
 @dataclass
