@@ -22,15 +22,13 @@ import duckdb
 
 from pipelines.lock import exclusive_if_free
 from pipelines.release import bulletin, identity, mart, workbook
+from pipelines.release.current import CURRENT, RECORD, current_folder
 from pipelines.settings import DBT_PROJECT_DIR, Settings
 
 BUILDING_PREFIX = ".building-"
 DISCARDED_PREFIX = ".discarded-"
-CURRENT = "current"
-RECORD = "release.json"
 # The first characters of the content digest that name a release.
 RELEASE_ID_LENGTH = 12
-NO_RELEASE = "{} 下还没有发布：请先运行 drgq demo 或 drgq run"
 
 
 class ReleaseError(Exception):
@@ -90,12 +88,6 @@ def build_release(
             _discard(building)
     say(f"发布 {release.release_id} " + ("已就位" if release.is_new else "内容未变，沿用原有文件夹"))
     return release
-
-
-def current_folder(settings: Settings) -> Path | None:
-    """Return the folder of the current release, or None where there is none yet."""
-    current = settings.releases / CURRENT
-    return current.resolve() if (current / RECORD).is_file() else None
 
 
 @contextmanager

@@ -31,6 +31,10 @@ MARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "dim_drg": ("一行是一个分组方案中的一个DRG", ("scheme_code", "drg_code")),
     "dim_target": ("一行是政策文件中的一条目标条款", ("target_id",)),
     "fct_case": ("一行是一例已接受的出院病例（无身份信息）", ("case_id",)),
+    "fct_case_code": (
+        "一行是一例出院病例的一个诊断或手术操作编码",
+        ("case_id", "code_type", "position"),
+    ),
     "fct_case_grouping": ("一行是一例病例在一个分组方案下的分组结果", ("case_id", "scheme_code")),
     "fct_scheme_homogeneity": (
         "一行是一个分组方案的一个组（DRG、ADRG、MDC或整个方案）×年度的离散程度",

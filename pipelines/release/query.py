@@ -18,8 +18,8 @@ import duckdb
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.release.build import NO_RELEASE, current_folder
 from pipelines.release.cell_text import neutralise
+from pipelines.release.current import NO_RELEASE, current_folder
 from pipelines.settings import Settings
 
 FORMATS = ("table", "csv", "json")

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.release import wording
-from pipelines.release.build import NO_RELEASE, ReleaseError, current_folder
+from pipelines.release.build import ReleaseError
+from pipelines.release.current import NO_RELEASE, current_folder
 from pipelines.release.figure import Figures
 from pipelines.settings import Settings
 

@@ -384,7 +384,7 @@ def settings(tmp_path: Path, warehouse: Path) -> Settings:
 @pytest.fixture(scope="session")
 def released(tmp_path_factory: pytest.TempPathFactory, warehouse: Path):
     """A finished release that tests only read: (settings, release)."""
-    from pipelines.release import build_release
+    from pipelines.release.build import build_release
 
     made = settings_for(tmp_path_factory.mktemp("released"))
     made.warehouse.write_bytes(warehouse.read_bytes())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.release import build_release
+from pipelines.release.build import build_release
 from tests.unit.release.conftest import LABEL, change_warehouse, settings_for
 
 MARTS = 14

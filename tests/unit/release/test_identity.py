@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from pipelines.release import ReleaseError, build_release, current_folder
+from pipelines.release.build import ReleaseError, build_release
+from pipelines.release.current import current_folder
 from pipelines.release.identity import denied_names, find_identity
 from pipelines.settings import DBT_PROJECT_DIR
 from tests.unit.release.conftest import change_warehouse

@@ -7,7 +7,9 @@ import sys
 import duckdb
 import pytest
 
-from pipelines.release import ReleaseError, build, build_release, current_folder
+from pipelines.release import build
+from pipelines.release.build import ReleaseError, build_release
+from pipelines.release.current import current_folder
 from tests.unit.release.conftest import change_warehouse, settings_for
 
 
@@ -75,7 +77,7 @@ def test_a_build_that_fails_changes_nothing_and_leaves_nothing(settings, monkeyp
 STOPPING = """
 import sys, time
 from pathlib import Path
-from pipelines.release import build_release
+from pipelines.release.build import build_release
 from pipelines.settings import Settings
 
 def stop(step):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pipelines.release import QueryError, query
+from pipelines.release.query import QueryError, query
 from tests.unit.release.conftest import settings_for
 
 

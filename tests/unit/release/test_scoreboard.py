@@ -6,8 +6,8 @@ import duckdb
 import pytest
 from rich.console import Console
 
-from pipelines.release import ReleaseError, scoreboard
-from pipelines.release.scoreboard import has_rejects_or_holds
+from pipelines.release.build import ReleaseError
+from pipelines.release.scoreboard import has_rejects_or_holds, scoreboard
 from tests.unit.release.conftest import LABEL, settings_for
 
 

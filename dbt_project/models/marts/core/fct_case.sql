@@ -102,6 +102,7 @@ select
     sex_code,
     age_years,
     age_days,
+    birth_weight_grams,
     admission_route_code,
     discharge_status_code,
     discharge_status_code = '5' as is_death,

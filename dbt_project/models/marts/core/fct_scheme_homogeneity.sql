@@ -40,7 +40,7 @@ drg_level as (
     select
         *,
         cast(cast(fee_sum * fee_sum as double) / case_count as decimal(28, 4)) as fee_explained,
-        cast(cast(stay_sum * stay_sum as double) / nullif(stay_case_count, 0) as decimal(28, 8)) as stay_explained
+        cast(cast(stay_sum * stay_sum as double) / nullif(stay_case_count, 0) as decimal(28, 12)) as stay_explained
     from drg_sum
 ),
 
@@ -63,7 +63,7 @@ level_sum as (
         cast(sum(stay_case_count) as decimal(9, 0)) as stay_case_count,
         cast(sum(stay_sum) as decimal(19, 0)) as stay_sum,
         cast(sum(stay_square_sum) as decimal(20, 0)) as stay_square_sum,
-        cast(sum(stay_explained) as decimal(28, 8)) as stay_explained
+        cast(sum(stay_explained) as decimal(28, 12)) as stay_explained
     from drg_level
     group by grouping sets (
         (scheme_code, period_year), (scheme_code, period_year, mdc_code), (scheme_code, period_year, mdc_code, adrg_code),
