@@ -28,6 +28,7 @@ from pipelines.intake.batch import (
     stack,
     typed_select,
 )
+from pipelines.intake.completeness import measure_completeness
 from pipelines.intake.layout import FRONT_SHEET_KEYS, Layout, front_sheet_fields
 from pipelines.intake.register import comparable_name
 from pipelines.intake.schema import DATASETS, FEES, LINEAGE, PROCEDURE_STAFF, STAFF, arrow_schema
@@ -143,6 +144,9 @@ def take_in_front_sheets(batch: Batch) -> None:
     )
     batch.outputs["finding_front_sheet"] = findings
     sheets = replace_column(sheets, "front_sheet_score", _fetch_scores(batch))
+    completeness = measure_completeness(batch)
+    for name in completeness.column_names:
+        sheets = replace_column(sheets, name, combined(completeness, name))
     batch.outputs["diagnosis"] = _fetch_slots(batch, "diagnosis", case_ids)
     batch.outputs["procedure"] = _pseudonymise(
         batch, _fetch_slots(batch, "procedure", case_ids), PROCEDURE_STAFF
@@ -377,6 +381,8 @@ def _fetch_sheets(batch: Batch) -> pa.Table:
     special = {
         "case_id": "null::varchar",
         "front_sheet_score": "null::decimal(5, 1)",
+        "required_item_count": "null::integer",
+        "blank_required_item_count": "null::integer",
         "layout": "file.layout",
         "admission_date": "admission_date::date",
         "discharge_date": "discharge_date::date",

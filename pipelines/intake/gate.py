@@ -17,13 +17,17 @@ import pyarrow.parquet as pq
 from expectations.gate import judge, load_contract
 from pipelines.intake.lake import write_if_different
 from pipelines.intake.run import LOCK, REGISTER_FILE, IntakeSettings
-from pipelines.intake.schema import DELIVERY_STATE, GATE_VERDICT, SINGLE_FILES, arrow_schema
+from pipelines.intake.schema import DATASETS, DELIVERY_STATE, GATE_VERDICT, SINGLE_FILES, arrow_schema
 from pipelines.lock import exclusive
 
+VERDICT_FILE = "gate_verdict/gate_verdict.parquet"
+STATE_FILE = "delivery_state/delivery_state.parquet"
 GATED = ("front_sheet", "prescription")
 # A median of fewer months says nothing about what is usual for an institution.
 MINIMUM_HISTORY = 3
 HISTORY_MONTHS = 12
+# Cases named with a broken rule: enough to look some up, too few to be a list to work through.
+EXAMPLES = 20
 GRAIN = ["institution_code", "month", "delivery_id"]
 
 
@@ -52,10 +56,10 @@ def evaluate_gate(settings: IntakeSettings) -> GateSummary:
         verdict = pd.concat(verdicts, ignore_index=True).sort_values(
             ["month", "institution_code", "dataset", "delivery_id"], kind="stable"
         )
-        state = settle_states(arrivals, verdict)
+        state = settle_states(arrivals, verdict, _read_states(settings.lake))
         for path, frame, columns in (
-            ("gate_verdict/gate_verdict.parquet", verdict, GATE_VERDICT),
-            ("delivery_state/delivery_state.parquet", state, DELIVERY_STATE),
+            (VERDICT_FILE, verdict, GATE_VERDICT),
+            (STATE_FILE, state, DELIVERY_STATE),
         ):
             assert path in SINGLE_FILES
             table = pa.Table.from_pandas(frame, schema=arrow_schema(columns), preserve_index=False)
@@ -73,15 +77,21 @@ def read_arrivals(register: Path) -> pd.DataFrame:
     return rows.drop_duplicates(GRAIN, keep="last").reset_index(drop=True)
 
 
-def settle_states(arrivals: pd.DataFrame, verdict: pd.DataFrame) -> pd.DataFrame:
+def settle_states(
+    arrivals: pd.DataFrame, verdict: pd.DataFrame, before: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return the state of every delivery × dataset: in_force, held or superseded.
 
     The newest delivery without a critical failure is in force; newer ones are held, older ones superseded.
-    A rule that could not be evaluated holds like a failure: what was not judged does not come into force.
+    A critical rule that could not be evaluated says nothing of the data: what was in force `before` (the states
+    that the last evaluation left) stays so, and what has not been judged yet is held until it is.
     """
     grain = [*GRAIN, "dataset"]
-    critical = verdict[(verdict["severity"] == "critical") & verdict["verdict"].isin(["fail", "crash"])]
-    failed = set(critical[grain].itertuples(index=False, name=None))
+    critical = verdict[verdict["severity"] == "critical"]
+    failed = _keys(critical[critical["verdict"] == "fail"], grain)
+    failed |= _keys(critical[critical["verdict"] == "crash"], grain) - (
+        set() if before is None else _keys(before[before["state"] == "in_force"], grain)
+    )
     rows = verdict[grain].drop_duplicates().merge(arrivals[[*GRAIN, "sequence"]], on=GRAIN)
     rows = rows.sort_values(
         ["month", "institution_code", "dataset", "sequence"], ascending=[True, True, True, False]
@@ -101,6 +111,65 @@ def settle_states(arrivals: pd.DataFrame, verdict: pd.DataFrame) -> pd.DataFrame
     return rows.sort_values(["month", "institution_code", "dataset", "sequence"]).reset_index(drop=True)[
         list(DELIVERY_STATE)
     ]
+
+
+def read_examples(lake: Path, broken: pd.DataFrame, limit: int = EXAMPLES) -> pd.DataFrame:
+    """Return up to `limit` rows that show what a verdict is about, per delivery and rule of `broken`.
+
+    `broken` has delivery_id, dataset and rule_id; the result adds `row_key`, the keyed hash of a case or
+    prescription, in the order of the file. Only rules about rows have examples; those about files, totals and volumes
+    have none.
+    """
+    metrics = {(dataset, rule.id): rule.metric for dataset in GATED for rule in load_contract(dataset).rules}
+    wanted = broken[["delivery_id", "dataset", "rule_id"]].drop_duplicates()
+    wanted = wanted.assign(
+        metric=[metrics.get(key) for key in zip(wanted["dataset"], wanted["rule_id"], strict=True)]
+    )
+    columns = [name for name in DATASETS["front_sheet"] if f"blank.{name}" in set(wanted["metric"])]
+    blank = "".join(
+        f" union all select delivery_id, 'front_sheet', 'blank.{name}', case_id, source_row from sheet where {name} is null"
+        for name in columns
+    )
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.register("wanted", wanted)
+        for name in ("finding", "front_sheet"):
+            connection.execute(f"create view all_{name} as from read_parquet({_all_files(lake, name)})")
+        return connection.execute(
+            f"""
+            with sheet as (
+                from all_front_sheet semi join (from wanted where contains(metric, 'blank')) using (delivery_id)
+            ),
+            found as (
+                select distinct delivery_id, dataset, rule_id as metric, row_key, source_row
+                from all_finding semi join wanted using (delivery_id)
+                union all
+                select delivery_id, 'front_sheet', 'required_items_blank', case_id, source_row
+                from sheet where blank_required_item_count > 0
+                {blank}
+            )
+            select delivery_id, dataset, wanted.rule_id, row_key
+            from wanted join found using (delivery_id, dataset, metric)
+            qualify row_number() over (partition by delivery_id, dataset, wanted.rule_id order by source_row, row_key) <= ?
+            order by delivery_id, dataset, wanted.rule_id, source_row, row_key
+            """,
+            [limit],
+        ).df()
+
+
+def _keys(rows: pd.DataFrame, columns: list[str]) -> set[tuple]:
+    return set(rows[columns].itertuples(index=False, name=None))
+
+
+def _all_files(lake: Path, dataset: str) -> str:
+    return f"'{lake / dataset / '**' / '*.parquet'}', hive_partitioning = false"
+
+
+def _read_states(lake: Path) -> pd.DataFrame:
+    """Return the states of the last evaluation; none before the first."""
+    path = lake / STATE_FILE
+    if not path.exists():
+        return pd.DataFrame(columns=list(DELIVERY_STATE))
+    return pq.read_table(path, partitioning=None).to_pandas()
 
 
 def _read_profiles(lake: Path, arrivals: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from expectations import completeness as completeness_module
 from expectations import rules as rule_module
 from pipelines.intake.batch import Batch, BatchFile, open_connection, profile_files, register_files
 from pipelines.intake.delivery import Delivery
@@ -35,6 +36,7 @@ from pipelines.intake.source_file import SourceTable, read_source_file
 BATCH_BYTES = 48 << 20
 DECIDING_FILES = (
     "batch.py",
+    "completeness.py",
     "front_sheet.py",
     "front_sheet_fields.csv",
     "layout.py",
@@ -149,6 +151,7 @@ def _code_basis() -> str:
     here = Path(__file__).parent
     files = [
         *sorted(path for path in rule_module.RULES_DIR.iterdir() if path.is_file()),
+        Path(completeness_module.__file__),
         Path(rule_module.__file__),
         *sorted(here / name for name in DECIDING_FILES),
     ]

@@ -136,6 +136,8 @@ DATASETS: dict[str, dict[str, pa.DataType]] = {
         "elective_code": TEXT,
         **dict.fromkeys(STAFF, TEXT),
         "front_sheet_score": pa.decimal128(5, 1),
+        "required_item_count": WHOLE,
+        "blank_required_item_count": WHOLE,
     },
     "diagnosis": {
         **LINEAGE,

@@ -2,11 +2,20 @@
 
 import datetime
 from dataclasses import replace
+from math import comb
 
 import pandas as pd
 import pytest
 
-from expectations.gate import Contract, ContractError, ContractRule, judge, load_contract
+from expectations.completeness import listed_items
+from expectations.gate import (
+    Contract,
+    ContractError,
+    ContractRule,
+    judge,
+    load_contract,
+    smallest_count_reason,
+)
 from expectations.rules import load_rules
 
 RULE = ContractRule("share", "占比", "rows_rejected", 0.1, "critical", "理由", datetime.date(2019, 1, 1))
@@ -37,14 +46,48 @@ def outcome(frame, rule_id="share"):
 def test_contracts_are_complete(dataset):
     contract = load_contract(dataset)
     assert contract.dataset == dataset
-    structural = {"dataset_missing", "volume"}
-    known = set(load_rules(dataset).rule_ids)
+    known = {*load_rules(dataset).rule_ids, *(item.metric for item in listed_items())}
     for rule in contract.rules:
-        assert rule.reason and rule.title and rule.since.year >= 2019
-        assert rule.metric in known or rule.metric.islower() or rule.metric in structural
-    errors = {rule.reported_as for rule in load_rules(dataset).rules if rule.severity == "error"}
-    if dataset == "front_sheet":
-        assert errors <= {rule.metric for rule in contract.rules}, "an error rule has a tolerance"
+        assert len(rule.reason) >= 6 and rule.title and rule.since.year >= 2019
+        assert rule.metric in known or rule.metric.islower()
+        assert rule.minimum_failing == 1 or rule.tolerance > 0
+    assert {"files_unreadable", "declared_rows", "declared_yuan", "volume", "required_columns"} <= {
+        rule.id for rule in contract.rules
+    }
+
+
+def test_every_rule_and_every_required_item_of_a_front_sheet_has_a_tolerance():
+    metrics = {rule.metric for rule in load_contract("front_sheet").rules}
+    assert metrics >= set(load_rules("front_sheet").rule_ids)
+    assert metrics >= {item.metric for item in listed_items() if item.demand == "always"}
+
+
+def test_tolerances_follow_the_severity_unless_they_have_their_own():
+    rules = {rule.id: rule for rule in load_contract("front_sheet").rules}
+    severities = {rule.reported_as: rule.severity for rule in load_rules("front_sheet").rules}
+    for rule_id, severity in severities.items():
+        assert severity != "error" or rules[rule_id].severity == "warn"
+        assert severity == "error" or rules[rule_id].severity in ("warn", "note")
+    assert rules["L40_systematic"].severity == "critical" and rules["L40_systematic"].metric == "L40"
+    assert rules["L40"].tolerance < rules["L40_systematic"].tolerance
+
+
+def tail(n: int, least: int, rate: float) -> float:
+    """The probability of at least `least` faulty rows of n."""
+    return 1 - sum(comb(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(least))
+
+
+@pytest.mark.parametrize("dataset", ["front_sheet", "prescription"])
+def test_no_size_is_held_by_accident(dataset):
+    """The contract says: at 1 % faulty rows less than two in ten thousand, whatever the number of rows."""
+    for rule in load_contract(dataset).rules:
+        if rule.severity == "critical" and rule.tolerance > 0:
+            worst = max(
+                tail(n, max(rule.minimum_failing, int(n * rule.tolerance + 1e-9) + 1), 0.01)
+                for n in range(1, 400)
+            )
+            assert worst < 0.0002, rule.id
+    assert "万分之二" in smallest_count_reason() and "1%" in smallest_count_reason()
 
 
 def test_every_delivery_and_rule_has_a_verdict():
@@ -64,58 +107,89 @@ def test_every_delivery_and_rule_has_a_verdict():
     assert "11/100" in failed["reason"] and "理由" in failed["reason"]
 
 
-def test_a_crash_is_not_a_failure():
-    broken = replace(RULE, id="broken", tolerance="a tenth")
-    with pytest.raises(ValueError):
-        float(broken.tolerance)
+def test_an_expectation_that_raises_is_a_crash_and_never_a_failure(monkeypatch):
+    """Great Expectations reports both as `success: false`."""
+    from great_expectations.expectations import ExpectColumnValuesToBeBetween
+
+    def raise_for_one(self, *arguments, **options):
+        if self.column == "share":
+            raise RuntimeError("a bug in the runner")
+        return validate(self, *arguments, **options)
+
+    validate = ExpectColumnValuesToBeBetween._validate
+    monkeypatch.setattr(ExpectColumnValuesToBeBetween, "_validate", raise_for_one)
     contract = Contract("front_sheet", (RULE, replace(RULE, id="fine")))
-    import expectations.gate as module
-
-    original = module._measure
-
-    def measure(rule, failing, checked):
-        values = original(rule, failing, checked)
-        return values if rule.id == "fine" else pd.array(["x"] * len(values), dtype="object")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_measure", measure)
-        unexpected, crashes = module._run(pd.DataFrame({"share": ["x", "y"], "fine": [0.0, 1.0]}), contract)
-    assert set(crashes) == {"share"} and crashes["share"]
-    assert unexpected == {"fine": [1]}
+    result = judge(profile(("A", "rows_rejected", 1, 100), ("B", "other", 1, 1)), contract)
+    assert outcome(result) == {"A": "crash", "B": "not_applicable"}
+    assert outcome(result, "fine") == {"A": "pass", "B": "not_applicable"}
+    (reason,) = result[result["verdict"] == "crash"]["reason"]
+    assert "a bug in the runner" in reason and "不是数据的问题" in reason and "1/100" not in reason
 
 
-def test_minimum_failing_and_deviation():
+def test_few_rows_are_not_judged():
     contract = Contract(
         "front_sheet",
         (
-            replace(RULE, minimum_failing=3),
-            replace(RULE, id="volume", metric="volume", tolerance=0.5, measure="deviation"),
+            replace(RULE, minimum_failing=5),
+            replace(
+                RULE, id="volume", metric="volume", tolerance=0.5, measure="deviation", minimum_failing=20
+            ),
         ),
     )
     frame = profile(
-        ("A", "rows_rejected", 2, 4),
-        ("B", "rows_rejected", 3, 4),
+        ("A", "rows_rejected", 4, 6),
+        ("B", "rows_rejected", 5, 6),
         ("A", "volume", 40, 100),
         ("B", "volume", 150, 100),
         ("C", "volume", 0, 100),
         ("D", "volume", 7, 0),
+        ("E", "volume", 1, 20),
+        ("F", "volume", 0, 20),
     )
     result = judge(frame, contract)
-    assert outcome(result) == {"A": "pass", "B": "fail", "C": "not_applicable", "D": "not_applicable"}
-    assert outcome(result, "volume") == {"A": "fail", "B": "pass", "C": "fail", "D": "not_applicable"}
+    assert outcome(result) == {"A": "pass", "B": "fail"} | dict.fromkeys("CDEF", "not_applicable")
+    assert outcome(result, "volume") == {
+        "A": "fail", "B": "pass", "C": "fail", "D": "not_applicable", "E": "pass", "F": "fail",
+    }  # fmt: skip
+    reasons = {(row.institution_code, row.rule_id): row.reason for row in result.itertuples()}
+    assert "不足 5 例" in reasons["A", "share"] and "不足 20 行" in reasons["E", "volume"]
+    assert "相差 60.0%" in reasons["A", "volume"]
 
 
 def test_no_deliveries():
     assert judge(profile(), load_contract("front_sheet")).empty
 
 
-def test_a_contract_needs_its_reason(tmp_path, monkeypatch):
+SINGLE = "{id: a, title: t, metric: m, tolerance: 0, severity: critical, reason: some reason}"
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (f"rules: [{SINGLE.replace('some reason', '')}]", "reason"),
+        (f"rules: [{SINGLE.replace('critical', 'grave')}]", "severity"),
+        (f"rules: [{SINGLE.replace('critical', 'critical, measure: size')}]", "measure"),
+        (f"rules: [{SINGLE}, {SINGLE}]", "twice"),
+        ("rules: [{id: a}]", "x.yml"),
+        ("logic: {rules: {L99: {tolerance: 0}}}", "L99"),
+        ("systematic: {tolerance: 0, severity: critical, reason: r, rules: [L99]}", "L99"),
+        (
+            "required: {tolerance: 0, severity: warn, reason: r, fields: {shoe_size: {tolerance: 1}}}",
+            "shoe_size",
+        ),
+    ],
+)
+def test_a_contract_that_cannot_be_used_is_refused(tmp_path, monkeypatch, text, message):
     import expectations.gate as module
 
-    (tmp_path / "x.yml").write_text(
-        "dataset: x\nrules: [{id: a, title: t, metric: m, tolerance: 0, severity: critical, reason: '',"
-        " since: 2019-01-01}]"
-    )
+    (tmp_path / "delivery.yml").write_text((module.CONTRACTS_DIR / "delivery.yml").read_text())
+    (tmp_path / "x.yml").write_text(f"dataset: front_sheet\nsince: 2019-01-01\n{text}\n")
     monkeypatch.setattr(module, "CONTRACTS_DIR", tmp_path)
-    with pytest.raises(ContractError, match="reason"):
+    with pytest.raises(ContractError, match=message):
+        load_contract.__wrapped__("x")
+    (tmp_path / "x.yml").write_text("- a list")
+    with pytest.raises(ContractError, match="not a contract"):
+        load_contract.__wrapped__("x")
+    (tmp_path / "x.yml").unlink()
+    with pytest.raises(ContractError, match="No such file"):
         load_contract.__wrapped__("x")

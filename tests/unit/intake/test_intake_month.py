@@ -153,7 +153,11 @@ def test_layouts_agree(city):
     city.intake()
     assert city.rejects() == []
     for dataset, without in (
-        ("front_sheet", "institution_code, delivery_id, case_id, record_id, attending_physician_id, layout"),
+        (
+            "front_sheet",
+            # Each layout is asked for the required items that it has.
+            "institution_code, delivery_id, case_id, record_id, attending_physician_id, layout, required_item_count",
+        ),
         ("procedure", "institution_code, delivery_id, case_id"),
     ):
         rows = city.query(f"select distinct * exclude ({without}) from {{{dataset}}}")
