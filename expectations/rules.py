@@ -7,6 +7,7 @@ file. One statement per dataset evaluates all rules; who supplies the rows is no
 from __future__ import annotations
 
 import csv
+import datetime
 import re
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,13 +15,17 @@ from pathlib import Path
 
 import yaml
 
+# Parsing a rule file takes a second in Python, and every worker does it.
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 RULES_DIR = Path(__file__).with_name("rules")
 DATASETS = ("front_sheet", "prescription")
 SEVERITIES = ("error", "warn", "info")
+CONFIDENCES = ("verified", "knowledge")
 RULE_KEYS = {
     "id",
     "reported_as",
     "title",
+    "group",
     "grain",
     "field",
     "severity",
@@ -28,9 +33,28 @@ RULE_KEYS = {
     "predicate",
     "for_each",
     "source",
+    "clause",
+    "confidence",
+    "valid_from",
+    "valid_to",
     "hint",
+    "mend",
     "example_broken",
     "example_ok",
+}
+ITEM_KEYS = {
+    "id",
+    "section",
+    "class",
+    "points",
+    "deduct",
+    "confidence",
+    "item",
+    "applies",
+    "defects",
+    "broken",
+    "explained_by",
+    "blank_fields",
 }
 REQUIRED_KEYS = {"id", "title", "severity", "predicate", "source", "example_broken", "example_ok"}
 ROW_KEY = "row_no"
@@ -45,27 +69,39 @@ class Rule:
     """One rule. `checks` are its (field, applies, predicate) parts: one, or one per field of a wide rule.
 
     A rule that needs several grains is several blocks with one `reported_as`: the id that findings and
-    counts carry.
+    counts carry. It holds for rows whose event lies between `valid_from` and `valid_to`, both included.
+    `mend` names the mechanical mend that the rule suggests, if there is one.
     """
 
     id: str
     reported_as: str
     title: str
+    group: str
     grain: str
     severity: str
     source: str
+    clause: str
+    confidence: str
+    valid_from: datetime.date | None
+    valid_to: datetime.date | None
     hint: str
+    mend: str
     checks: tuple[tuple[str, str, str], ...]
-    example_broken: dict[str, object]
-    example_ok: dict[str, object]
+    example_broken: tuple[dict[str, object], ...]
+    example_ok: tuple[dict[str, object], ...]
 
 
 @dataclass(frozen=True)
 class RuleSet:
-    """The rules of a dataset. `columns` maps grain -> column -> type; findings have the first grain."""
+    """The rules of a dataset. `columns` maps grain -> column -> type; findings have the first grain.
+
+    `base` maps layout -> field -> text: a right row, from which the examples of the rules and of the score
+    differ in the fields that they name. Without it examples are columns of the grain, and all others null.
+    """
 
     dataset: str
     columns: dict[str, dict[str, str]]
+    base: dict[str, dict[str, object]]
     rules: tuple[Rule, ...]
     checks: tuple[tuple[Rule, str], ...] = field(default=())
 
@@ -78,6 +114,16 @@ class RuleSet:
     def rule_ids(self) -> tuple[str, ...]:
         """The ids under which findings are reported, in the order of the file."""
         return tuple(dict.fromkeys(rule.reported_as for rule in self.rules))
+
+    @property
+    def verdict_names(self) -> tuple[str, ...]:
+        """The names under which the score knows verdicts: the rule, or rule and field where it has several."""
+        return tuple(dict.fromkeys(self.verdict_name(rule, name) for rule, name in self.checks))
+
+    def verdict_name(self, rule: Rule, field_name: str) -> str:
+        """Return the name of the verdict that a check belongs to."""
+        fields = {name for other, name in self.checks if other.reported_as == rule.reported_as}
+        return rule.reported_as if len(fields) == 1 else f"{rule.reported_as}/{field_name}"
 
     def grain_columns(self, grain: str) -> dict[str, str]:
         """Return the columns that a rule of this grain may use: its own and those of the dataset's row."""
@@ -95,22 +141,33 @@ def code_domains() -> dict[str, tuple[str, ...]]:
 
 
 @cache
+def code_lists() -> dict[str, tuple[tuple[str, str], ...]]:
+    """Return the lists of codes restricted to a sex or an age: name -> ranges (from, to), both included.
+
+    A range speaks of the codes that begin with something between its ends, which are equally long.
+    """
+    result: dict[str, list[tuple[str, str]]] = {}
+    with (RULES_DIR / "code_restriction.csv").open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            result.setdefault(row["list"], []).append((row["code_from"], row["code_to"]))
+    return {name: tuple(ranges) for name, ranges in result.items()}
+
+
+@cache
 def load_rules(dataset: str) -> RuleSet:
     """Read and check the rules of a dataset. Raises RuleError."""
     path = RULES_DIR / f"{dataset}.yml"
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=YAML_LOADER)
     except (OSError, yaml.YAMLError) as error:
         raise RuleError(f"{path.name}: {error}") from None
     columns = document["columns"]
-    rules = []
-    for block in document["rules"]:
-        rules.append(_read_rule(path.name, next(iter(columns)), columns, block))
+    rules = [_read_rule(path.name, document, block) for block in document["rules"]]
     ids = [rule.id for rule in rules]
     if len(set(ids)) != len(ids):
         raise RuleError(f"{path.name}: a rule id occurs twice")
     checks = tuple((rule, name) for rule in rules for name, _, _ in rule.checks)
-    return RuleSet(dataset, columns, tuple(rules), checks)
+    return RuleSet(dataset, columns, document.get("base", {}), tuple(rules), checks)
 
 
 def render_evaluation(rules: RuleSet, relations: dict[str, str]) -> str:
@@ -152,30 +209,59 @@ def render_evaluation(rules: RuleSet, relations: dict[str, str]) -> str:
 
 @dataclass(frozen=True)
 class ScoreItem:
-    """One line of the score: min(points, deduct × defects) is taken off where the line applies.
+    """One line of the score: min(points, deduct × number of defects) is taken off where the line applies.
 
-    The supplier of the rows counts `blank_fields` as `blank_<id>`: it alone knows what was left blank.
+    A defect is a unit of the expression `defects`, a broken verdict of `broken`, or a blank field of
+    `blank_fields`, which the supplier of the rows counts as `blank_<id>`: it alone knows what was left blank.
+    `explained_by` names the verdicts that say the same as `defects`. A verdict is named by its rule, or by
+    rule and field (`L52/sex_code`) where the rule looks at several fields.
     """
 
     id: str
     section: str
+    item_class: str
     item: str
     points: float
     deduct: float
+    confidence: str
     applies: str
     defects: str
+    broken: tuple[str, ...]
+    explained_by: tuple[str, ...]
     blank_fields: tuple[str, ...]
 
 
 @dataclass(frozen=True)
+class Grade:
+    """A grade of a front sheet: from how many points on it is given, and its Chinese name."""
+
+    code: str
+    name: str
+    least: float
+
+
+@dataclass(frozen=True)
 class Score:
-    """The 100-point score of a front sheet: lines, mark of an excellent sheet, worked examples."""
+    """The 100-point score of a front sheet: lines, grades from best to worst, mark of an excellent sheet, worked
+    examples.
+    """
 
     total: float
     excellent: float
     source: str
     items: tuple[ScoreItem, ...]
+    grades: tuple[Grade, ...]
     examples: tuple[dict, ...]
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """The names of all verdicts that take part in the score, in the order of its lines."""
+        names = (name for item in self.items for name in (*item.broken, *item.explained_by))
+        return tuple(dict.fromkeys(names))
+
+    def grade(self, score: float) -> Grade:
+        """Return the grade of a score."""
+        return next(grade for grade in self.grades if score >= grade.least)
 
 
 @cache
@@ -183,34 +269,35 @@ def load_score() -> Score:
     """Read and check the score of a front sheet. Raises RuleError."""
     path = RULES_DIR / "front_sheet_score.yml"
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=YAML_LOADER)
     except (OSError, yaml.YAMLError) as error:
         raise RuleError(f"{path.name}: {error}") from None
     rules = load_rules("front_sheet")
+    known = set(rules.verdict_names)
     items = []
     for block in document["items"]:
         name = f"{path.name}: item {block['id']}"
-        broken = block.get("broken", [])
-        if strange := set(broken) - set(rules.rule_ids):
-            raise RuleError(f"{name} names unknown rules {', '.join(sorted(strange))}")
+        if strange := set(block) - ITEM_KEYS:
+            raise RuleError(f"{name} has unknown keys {', '.join(sorted(strange))}")
+        broken, explained_by = tuple(block.get("broken", ())), tuple(block.get("explained_by", ()))
+        if strange := {*broken, *explained_by} - known:
+            raise RuleError(f"{name} names unknown verdicts {', '.join(sorted(strange))}")
         blank_fields = tuple(block.get("blank_fields", ()))
         if blank_fields and f"blank_{block['id']}" not in rules.columns[rules.grain]:
             raise RuleError(f"{name} counts blank fields, but the rows have no column blank_{block['id']}")
-        parts = [f"coalesce(({_fill_domains(name, str(block.get('defects', 'false')))})::integer, 0)"]
-        if broken:
-            verdicts = " or ".join(f'coalesce("{rule_id}", false)' for rule_id in broken)
-            parts.append(f"({verdicts})::integer")
-        if blank_fields:
-            parts.append(f"coalesce(blank_{block['id']}, 0)")
         items.append(
             ScoreItem(
                 id=block["id"],
                 section=block["section"],
+                item_class=block["class"],
                 item=block["item"],
                 points=block["points"],
                 deduct=block.get("deduct", block["points"]),
+                confidence=block["confidence"],
                 applies=str(block.get("applies", "true")),
-                defects=" + ".join(parts),
+                defects=_fill_lists(name, str(block.get("defects", ""))),
+                broken=broken,
+                explained_by=explained_by,
                 blank_fields=blank_fields,
             )
         )
@@ -221,25 +308,66 @@ def load_score() -> Score:
         document["excellent"],
         document["source"],
         tuple(items),
+        tuple(Grade(**block) for block in document["grades"]),
         tuple(document["examples"]),
     )
 
 
-def render_score(score: Score) -> str:
-    """Return the expression of the score, exact to half a point, over a sheet's columns and verdicts.
+def render_lines(score: Score) -> dict[str, str]:
+    """Return, per column, the expression of a line of the score over a sheet's columns and verdicts.
 
-    A verdict is a column named by its rule id: true broken, false kept, null not applicable.
+    `lost_<item>` is what the line takes off, `defects_<item>` the number of its defects, `stated_<item>` those
+    of them that its own expression counts. A verdict is a column with its name: true broken, false kept, null
+    not applicable.
     """
-    deductions = " + ".join(
-        f"case when ({item.applies}) then least({item.points}, {item.deduct} * ({item.defects})) else 0 end"
-        for item in score.items
-    )
-    return f"({score.total} - ({deductions}))::decimal(5, 1)"
+    columns = {}
+    for item in score.items:
+        stated = f"coalesce(({item.defects})::integer, 0)" if item.defects else "0"
+        defects = [f'coalesce(("{name}")::integer, 0)' for name in item.broken] + [stated]
+        defects += [f"coalesce(blank_{item.id}, 0)"] if item.blank_fields else []
+        number = f"({' + '.join(defects)})"
+        lost = f"least({item.points}, {item.deduct} * {number})"
+        columns[f"lost_{item.id}"] = f"(case when ({item.applies}) then {lost} else 0 end)::decimal(5, 1)"
+        columns[f"defects_{item.id}"] = number
+        columns[f"stated_{item.id}"] = stated
+    return columns
 
 
-def rule_expression(rules: RuleSet, rule_id: str) -> str:
-    """Return a reported rule's three-valued verdict over `check_<n>`: broken if any of its checks is."""
-    names = [f"check_{index}" for index, (rule, _) in enumerate(rules.checks) if rule.reported_as == rule_id]
+def render_score(score: Score) -> str:
+    """Return the expression of the score, exact to half a point, over the columns of `render_lines`."""
+    return f"({score.total} - ({' + '.join(f'lost_{item.id}' for item in score.items)}))::decimal(5, 1)"
+
+
+def render_points(score: Score) -> dict[str, str]:
+    """Return, per verdict that takes part in the score, the points lost by it, over the columns of `render_lines`.
+
+    The points that a line takes off are shared by its defects, so that the points lost by all findings and
+    blanks of a sheet add up to what its score lacks, each to two places.
+    """
+    result = {}
+    for name in score.verdicts:
+        shares = []
+        for item in score.items:
+            own = ["1"] if name in item.broken else []
+            own += [f"stated_{item.id}"] if name in item.explained_by else []
+            if own:
+                share = f"({' + '.join(own)}) / nullif(defects_{item.id}, 0)"
+                shares.append(f"coalesce(lost_{item.id} * {share}, 0)")
+        result[name] = f"({' + '.join(shares)})::decimal(5, 2)"
+    return result
+
+
+def rule_expression(rules: RuleSet, name: str) -> str:
+    """Return the three-valued verdict of a reported rule, or of a rule and field, over `check_<n>`.
+
+    A rule is broken if any of its checks is.
+    """
+    rule_id, _, field_name = name.partition("/")
+    names = [
+        f"check_{index}"
+        for index, (rule, checked) in enumerate(rules.checks)
+        if rule.reported_as == rule_id and field_name in ("", checked)
+    ]
     if len(names) == 1:
         return names[0]
     known = f"coalesce({', '.join(names)}) is not null"
@@ -248,11 +376,13 @@ def rule_expression(rules: RuleSet, rule_id: str) -> str:
 
 def _three_valued(applies: str, predicate: str) -> str:
     broken = f"coalesce(({predicate}), false)"
-    return broken if applies == "true" else f"case when ({applies}) then {broken} end"
+    return broken if not applies else f"case when ({applies}) then {broken} end"
 
 
-def _read_rule(file: str, default_grain: str, columns: dict, block: dict) -> Rule:
+def _read_rule(file: str, document: dict, block: dict) -> Rule:
     name = f"{file}: rule {block.get('id')}"
+    columns = document["columns"]
+    default_grain = next(iter(columns))
     if missing := REQUIRED_KEYS - set(block):
         raise RuleError(f"{name} lacks {', '.join(sorted(missing))}")
     if strange := set(block) - RULE_KEYS:
@@ -262,30 +392,60 @@ def _read_rule(file: str, default_grain: str, columns: dict, block: dict) -> Rul
         raise RuleError(f"{name} has the unknown grain {grain}")
     if block["severity"] not in SEVERITIES:
         raise RuleError(f"{name} has the unknown severity {block['severity']}")
+    if block.get("confidence", "verified") not in CONFIDENCES:
+        raise RuleError(f"{name} has the unknown confidence {block['confidence']}")
     if "for_each" not in block and "field" not in block:
         raise RuleError(f"{name} names no field")
     known = {**columns[default_grain], **columns[grain]}
     for field_name in block.get("for_each") or [block["field"]]:
         if field_name not in known:
             raise RuleError(f"{name} is about the unknown field {field_name}")
+    document_of_rule = document.get("sources", {}).get(block["source"], {"title": block["source"]})
+    valid_from = block.get("valid_from", document_of_rule.get("valid_from"))
+    valid_to = block.get("valid_to", document_of_rule.get("valid_to"))
+    in_force = _in_force(document.get("event_date"), valid_from, valid_to)
     return Rule(
         id=str(block["id"]),
         reported_as=str(block.get("reported_as", block["id"])),
         title=block["title"],
+        group=block.get("group", ""),
         grain=grain,
         severity=block["severity"],
-        source=block["source"],
+        source=document_of_rule["title"],
+        clause=block.get("clause", ""),
+        confidence=block.get("confidence", ""),
+        valid_from=valid_from,
+        valid_to=valid_to,
         hint=block.get("hint", ""),
-        checks=tuple(_read_checks(name, block)),
-        example_broken=block["example_broken"],
-        example_ok=block["example_ok"],
+        mend=block.get("mend", ""),
+        checks=tuple(
+            (field_name, " and ".join(part for part in (in_force, applies) if part), predicate)
+            for field_name, applies, predicate in _read_checks(name, block)
+        ),
+        example_broken=_as_list(block["example_broken"]),
+        example_ok=_as_list(block["example_ok"]),
     )
 
 
+def _in_force(
+    event_date: str | None, valid_from: datetime.date | None, valid_to: datetime.date | None
+) -> str:
+    """Return the condition that a row's event lies in the rule's dates; a row without a date is judged."""
+    bounds = [f"{event_date} >= date '{valid_from}'"] if valid_from else []
+    bounds += [f"{event_date} <= date '{valid_to}'"] if valid_to else []
+    return f"coalesce({' and '.join(bounds)}, true)" if event_date and bounds else ""
+
+
+def _as_list(examples: dict | list) -> tuple[dict, ...]:
+    return tuple(examples) if isinstance(examples, list) else (examples,)
+
+
 def _read_checks(name: str, block: dict) -> list[tuple[str, str, str]]:
-    applies, predicate = str(block.get("applies", "true")), str(block["predicate"])
+    applies, predicate = str(block.get("applies", "")), str(block["predicate"])
+    if applies:
+        applies = f"({applies})"
     if "for_each" not in block:
-        return [(block["field"], _fill_domains(name, applies), _fill_domains(name, predicate))]
+        return [(block["field"], _fill_lists(name, applies), _fill_lists(name, predicate))]
     checks = []
     domains = block["for_each"] if isinstance(block["for_each"], dict) else dict.fromkeys(block["for_each"])
     for field_name, domain in domains.items():
@@ -295,14 +455,27 @@ def _read_checks(name: str, block: dict) -> list[tuple[str, str, str]]:
             text.replace("{field}", field_name).replace("{codes}", f"{{{domain}}}")
             for text in (applies, predicate)
         ]
-        checks.append((field_name, filled[0], _fill_domains(name, filled[1])))
+        checks.append((field_name, _fill_lists(name, filled[0]), _fill_lists(name, filled[1])))
     return checks
 
 
-def _fill_domains(name: str, text: str) -> str:
+def _fill_lists(name: str, text: str) -> str:
+    """Replace `{RC001}` by the codes of a domain and `{code in list}` by the ranges of a restricted list."""
+
     def codes(match: re.Match[str]) -> str:
         if match[1] not in code_domains():
             raise RuleError(f"{name} uses the unknown code list {match[1]}")
         return ", ".join(f"'{code}'" for code in code_domains()[match[1]])
 
-    return re.sub(r"\{([A-Z][A-Z0-9-]+)\}", codes, text)
+    def ranges(match: re.Match[str]) -> str:
+        if match[2] not in code_lists():
+            raise RuleError(f"{name} uses the unknown code list {match[2]}")
+        parts = (
+            f"left({match[1]}, {len(start)}) between '{start}' and '{end}'"
+            if start != end
+            else f"starts_with({match[1]}, '{start}')"
+            for start, end in code_lists()[match[2]]
+        )
+        return f"({' or '.join(parts)})"
+
+    return re.sub(r"\{(\w+) in (\w+)\}", ranges, re.sub(r"\{([A-Z][A-Z0-9-]+)\}", codes, text))

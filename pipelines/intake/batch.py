@@ -298,20 +298,19 @@ def count_files(batch: Batch, dataset: str, accepted: str, typed: str, fee: str 
         item.unread_fee_count = unread + item.table.row_count - len(item.table.source_row)
 
 
-def evaluate_rules(
-    batch: Batch, rules: RuleSet, relations: dict[str, str], keys: pa.Array, accepted: str
-) -> pa.Table:
-    """Evaluate a dataset's rules over its accepted rows; leaves `rule_verdict`, a column per rule.
+def evaluate_rules(batch: Batch, rules: RuleSet, relations: dict[str, str], accepted: str) -> None:
+    """Evaluate a dataset's rules over its accepted rows; leaves `rule_result`, a column per check, and
+    `rule_verdict`, a column per rule and per rule and field where a rule looks at several.
 
-    `keys` are the row keys in the order of `row_no` in `accepted`. Returns the findings with lineage; the
-    counts per delivery and rule go to the batch's profiles, with `any_error`: rows that break at least one
+    The counts per delivery and rule go to the batch's profiles, with `any_error`: rows that break at least one
     rule of severity error.
     """
     con = batch.connection
     con.execute(f"create or replace temp table rule_result as {render_evaluation(rules, relations)}")
     ids = rules.rule_ids
     errors = [rule.reported_as for rule in rules.rules if rule.severity == "error"]
-    verdicts = ", ".join(f'{rule_expression(rules, rule_id)} as "{rule_id}"' for rule_id in ids)
+    names = dict.fromkeys((*ids, *rules.verdict_names))
+    verdicts = ", ".join(f'{rule_expression(rules, name)} as "{name}"' for name in names)
     con.execute(f"create or replace temp table rule_verdict as select row_no, {verdicts} from rule_result")
     any_error = " or ".join(f'coalesce("{rule_id}", false)' for rule_id in dict.fromkeys(errors))
     counts = ", ".join(f'count(*) filter (where "{rule_id}"), count("{rule_id}")' for rule_id in ids)
@@ -325,30 +324,51 @@ def evaluate_rules(
             batch.profiles.append(
                 (delivery_number, rules.dataset, metric, values[2 * index], values[2 * index + 1])
             )
+
+
+def collect_findings(
+    batch: Batch, rules: RuleSet, keys: pa.Array, accepted: str, point_lost: str | None = None
+) -> pa.Table:
+    """Return the findings of the evaluated rules with lineage, in the order of rows and rules.
+
+    `keys` are the row keys in the order of `row_no` in `accepted`. `point_lost` names a relation with the points
+    lost by `row_no` and `verdict`, where the dataset has a score.
+    """
+    con = batch.connection
+    lost, scored = "null::decimal(5, 2)", ""
+    if point_lost:
+        lost = "coalesce(point_lost.points, 0)"
+        scored = f"left join {point_lost} as point_lost using (row_no, verdict)"
     checks = pa.table(
         {
             "check_number": pa.array(range(len(rules.checks)), pa.int32()),
             "rule_id": [rule.reported_as for rule, _ in rules.checks],
+            "verdict": [rules.verdict_name(rule, name) for rule, name in rules.checks],
             "field": [name for _, name in rules.checks],
             "severity": [rule.severity for rule, _ in rules.checks],
         }
     )
     load(con, "rule_check", checks)
-    broken = ", ".join(f"case when check_{index} then {index} end" for index in range(len(rules.checks)))
+    # Checks of one rule and field are one finding: they report under the number of the first.
+    first: dict[tuple[str, str], int] = {}
+    broken = ", ".join(
+        f"case when check_{index} then {first.setdefault((rule.reported_as, name), index)} end"
+        for index, (rule, name) in enumerate(rules.checks)
+    )
     findings = batch.table(f"""
         with ordered as (
             select row_no, file_number, source_row, row_number() over (order by row_no) - 1 as ordinal
             from {accepted}
         ),
         broken as (
-            select row_no, unnest(list_filter([{broken}], lambda c: c is not null)) as check_number
+            select row_no, unnest(list_distinct([{broken}])) as check_number
             from rule_result
         )
         select file.delivery_number, file.institution_code, file.month, file.delivery_id, file.source_file,
             ordered.source_row, '{rules.dataset}' as dataset, ordered.ordinal, rule_check.rule_id,
-            rule_check.field, rule_check.severity
+            rule_check.field, rule_check.severity, {lost} as points_lost
         from broken join ordered using (row_no) join file using (file_number)
-            join rule_check using (check_number)
+            join rule_check using (check_number) {scored}
         order by ordered.row_no, broken.check_number
     """)
     row_key = keys.take(findings.column("ordinal").combine_chunks())

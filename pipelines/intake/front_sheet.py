@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.rules import load_rules, load_score, render_score
+from expectations.rules import load_rules, load_score, render_lines, render_points, render_score
 from pipelines.intake.batch import (
     Batch,
     BatchFile,
     clean,
+    collect_findings,
     combined,
     count_files,
     evaluate_rules,
@@ -69,7 +70,6 @@ PROCEDURE_COUNTS = {
     "other_procedure_without_name_count": "position > 1 and raw_procedure_name is null",
     "other_procedure_without_code_count": "position > 1 and procedure_code is null",
     "procedure_without_date_count": "procedure_date is null",
-    "procedure_without_surgeon_count": "raw_surgeon_id is null",
     "operation_without_anaesthesia_count": (
         "raw_procedure_level_code is not null and raw_anaesthesia_code is null"
     ),
@@ -135,14 +135,13 @@ def take_in_front_sheets(batch: Batch) -> None:
         combined(sheets, "admission_ordinal"),
     )
     _build_rule_views(batch)
-    findings = evaluate_rules(
-        batch,
-        load_rules(DATASET),
-        {"sheet": "rule_sheet", "diagnosis": "rule_diagnosis", "procedure": "rule_procedure"},
-        case_ids,
-        "accepted_sheet",
+    rules = load_rules(DATASET)
+    relations = {"sheet": "rule_sheet", "diagnosis": "rule_diagnosis", "procedure": "rule_procedure"}
+    evaluate_rules(batch, rules, relations, "accepted_sheet")
+    _score_sheets(batch)
+    batch.outputs["finding_front_sheet"] = collect_findings(
+        batch, rules, case_ids, "accepted_sheet", "point_lost"
     )
-    batch.outputs["finding_front_sheet"] = findings
     sheets = replace_column(sheets, "front_sheet_score", _fetch_scores(batch))
     completeness = measure_completeness(batch)
     for name in completeness.column_names:
@@ -191,12 +190,28 @@ def _count_blanks(files: list[BatchFile]) -> pa.Table:
     return pa.table(columns)
 
 
-def _fetch_scores(batch: Batch) -> pa.Array:
-    scores = batch.table(f"""
-        select {render_score(load_score())} as score
-        from rule_sheet join rule_verdict using (row_no)
-        order by row_no
+def _score_sheets(batch: Batch) -> None:
+    """Score the sheets; leaves `score_line`, a column per line of the score, and `point_lost`, per verdict."""
+    score = load_score()
+    lines = ", ".join(f"{expression} as {name}" for name, expression in render_lines(score).items())
+    batch.connection.execute(f"""
+        create or replace temp table score_line as
+        select row_no, {lines} from rule_sheet join rule_verdict using (row_no)
     """)
+    points = ", ".join(
+        f"""case when "{name}" then {{'verdict': '{name}', 'points': {expression}}} end"""
+        for name, expression in render_points(score).items()
+    )
+    batch.connection.execute(f"""
+        create or replace temp table point_lost as
+        select row_no, unnest(list_filter([{points}], lambda p: p is not null), recursive := true)
+        from score_line join rule_verdict using (row_no)
+        where {" or ".join(f'"{name}"' for name in score.verdicts)}
+    """)
+
+
+def _fetch_scores(batch: Batch) -> pa.Array:
+    scores = batch.table(f"select {render_score(load_score())} as score from score_line order by row_no")
     return combined(scores, "score")
 
 

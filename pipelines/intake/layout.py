@@ -229,6 +229,7 @@ def _extension_fields() -> frozenset[str]:
             "pathway_variation_reason",
             "day_surgery_code",
             "elective_code",
+            "principal_outcome_code",
         }
     )
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from expectations.rules import load_rules
 from pipelines.intake.batch import (
     Batch,
+    collect_findings,
     combined,
     count_files,
     evaluate_rules,
@@ -110,13 +111,10 @@ def take_in_prescriptions(batch: Batch) -> None:
         institutions, combined(prescriptions, "month"), combined(prescriptions, "prescription_id")
     )
     _build_rule_views(batch)
-    batch.outputs["finding_prescription"] = evaluate_rules(
-        batch,
-        load_rules("prescription"),
-        {"prescription": "rule_prescription", "line": "rule_line"},
-        ids,
-        "accepted_prescription",
-    )
+    rules = load_rules("prescription")
+    relations = {"prescription": "rule_prescription", "line": "rule_line"}
+    evaluate_rules(batch, rules, relations, "accepted_prescription")
+    batch.outputs["finding_prescription"] = collect_findings(batch, rules, ids, "accepted_prescription")
     batch.outputs["prescription_line"] = _fetch_lines(batch, ids)
     prescriptions = replace_column(prescriptions, "prescription_id", ids)
     for name in ("prescriber_id", "reviewer_id", "dispenser_id", "pharmacist_id"):

@@ -232,6 +232,7 @@ DATASETS: dict[str, dict[str, pa.DataType]] = {
         "rule_id": TEXT,
         "field": TEXT,
         "severity": TEXT,
+        "points_lost": pa.decimal128(5, 2),
     },
     "reject": {
         **LINEAGE,

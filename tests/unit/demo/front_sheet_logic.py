@@ -15,8 +15,15 @@ from pathlib import Path
 from pipelines.demo.institution import Institution
 from pipelines.demo.sheet import layout
 
-FEMALE = re.compile(r"^(A34|C5[1-8]|D06|D2[5-8]|E28|F53|N7[0-7]|N8\d|N9[0-8]|O|Z3[2-7])")
-MALE = re.compile(r"^(C6[0-3]|D29|E29|N4\d|N5[01]|Q5[345])")
+FEMALE = re.compile(
+    r"^(A34|B37\.3|C5[1-8]|C79\.6|D06|D07\.[0-3]|D2[5-8]|D39|E28|E89\.4|F52\.5|F53|I86\.3|L29\.2|L70\.5"
+    r"|M8[01]\.[01]|M83\.0|N7[0-7]|N8\d|N9[0-8]|N99\.[23]|O|P54\.6|Q5[0-2]|R87|S31\.4|S37\.[4-6]|T19\.[23]|T83\.3"
+    r"|Z01\.4|Z12\.4|Z30\.[135]|Z31\.[12]|Z3[2-7]|Z39|Z43\.7|Z87\.5|Z97\.5)"
+)
+MALE = re.compile(
+    r"^(B26\.0|C6[0-3]|D07\.[4-6]|D17\.6|D29|D40|E29|E89\.5|F52\.4|I86\.1|L29\.1|N4\d|N5[01]|Q5[3-5]|R86"
+    r"|S31\.[23]|Z12\.5)"
+)
 ITEMS = (
     "general_service",
     "general_treatment",

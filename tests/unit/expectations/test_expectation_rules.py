@@ -1,4 +1,7 @@
-"""Every rule of the rule files: its two examples, its wording and its rendering."""
+"""The rule files: wording, rendering, and the examples of the prescription rules.
+
+The examples of the front-sheet rules are whole sheets and stand in `test_front_sheet_rules`.
+"""
 
 from dataclasses import replace
 
@@ -10,9 +13,7 @@ from expectations.rules import (
     RuleError,
     code_domains,
     load_rules,
-    load_score,
     render_evaluation,
-    render_score,
     rule_expression,
 )
 
@@ -64,45 +65,15 @@ def test_all_rules_render_to_one_statement(connection):
         assert len(relation.fetchall()) == 1
 
 
-@pytest.mark.parametrize("dataset, rule", CASES)
-def test_examples(connection, dataset, rule):
-    known = load_rules(dataset).grain_columns(rule.grain)
-    assert set(rule.example_broken) <= set(known) and set(rule.example_ok) <= set(known)
-    assert verdict(connection, dataset, rule, rule.example_broken) is True
-    assert verdict(connection, dataset, rule, rule.example_ok) is not True
-
-
-@pytest.mark.parametrize("example", load_score().examples, ids=lambda example: example["title"])
-def test_score_examples(connection, example):
-    rules = load_rules("front_sheet")
-    for grain in rules.columns:
-        columns = rules.grain_columns(grain)
-        given = {
-            name: value
-            for name, value in example["sheet"].items()
-            if name in columns and grain == rules.grain
-        }
-        selected = ", ".join(
-            f"cast(${name} as {kind}) as {name}" if name in given else f"cast(null as {kind}) as {name}"
-            for name, kind in columns.items()
-        )
-        connection.execute(
-            f"create or replace temp table {grain}_row as select 1 as row_no, {selected}", given
-        )
-    relations = {grain: f"{grain}_row" for grain in rules.columns}
-    verdicts = ", ".join(f'{rule_expression(rules, rule_id)} as "{rule_id}"' for rule_id in rules.rule_ids)
-    score = connection.execute(
-        f"select {render_score(load_score())} from {rules.grain}_row "
-        f"join (select row_no, {verdicts} from ({render_evaluation(rules, relations)})) using (row_no)"
-    ).fetchone()[0]
-    assert score == example["expected"]
-
-
-def test_the_score_has_its_four_sections():
-    points = {}
-    for item in load_score().items:
-        points[item.section] = points.get(item.section, 0) + item.points
-    assert points == {"患者基本信息": 18, "住院过程信息": 26, "诊疗信息": 50, "费用信息": 6}
+@pytest.mark.parametrize("rule", load_rules("prescription").rules, ids=lambda rule: rule.id)
+def test_examples(connection, rule):
+    known = load_rules("prescription").grain_columns(rule.grain)
+    for example in (*rule.example_broken, *rule.example_ok):
+        assert set(example) <= set(known)
+    for example in rule.example_broken:
+        assert verdict(connection, "prescription", rule, example) is True
+    for example in rule.example_ok:
+        assert verdict(connection, "prescription", rule, example) is not True
 
 
 @pytest.mark.parametrize("dataset, rule", CASES)
