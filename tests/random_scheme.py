@@ -252,3 +252,46 @@ def write_scheme(folder: Path, tables: Tables) -> Path:
             writer.writeheader()
             writer.writerows(tables[name])
     return folder
+
+
+def many_in_one(seeds: Sequence[int], cases_per_seed: int) -> tuple[Tables, list[dict[str, str]]]:
+    """Many random schemes side by side in one, so that one run of a grouper sees all of them, and their cases.
+
+    All codes begin with the number of their scheme, and so does a condition that every gate has besides its own.
+    """
+    merged: Tables = {name: [] for name in TABLES}
+    cases: list[dict[str, str]] = []
+    for seed in seeds:
+        random = Random(seed)
+        mark = f"{seed:02d}/"
+        tables = random_tables(random)
+        merged["scheme"] = merged["scheme"] or tables["scheme"]
+        for name, rows in tables.items():
+            if name != "scheme":
+                merged[name] += [marked(row, mark, seed) for row in rows]
+        row = {"code_list_id": mark, "code_type": "DIAGNOSIS", "code": mark, "match": "prefix"}
+        merged["code_list"].append(row)
+        for rule in tables["grouping_rule"]:
+            if rule["rule_level"] == "MDC":
+                condition = {"condition_number": 0, "code_role": "PRINCIPAL_DIAGNOSIS", "code_list_id": mark}
+                condition |= {"is_excluded": 0, "minimum_categories": 1}
+                merged["rule_code_condition"].append({"rule_id": mark + rule["rule_id"]} | condition)
+        for case in random_cases(random, cases_per_seed):
+            for column in ("diagnoses", "procedures"):
+                codes = case[column].split("|")
+                case[column] = "|".join(mark + code if code else code for code in codes)
+            cases.append(case | {"case_id": mark + case["case_id"]})
+    return merged, cases
+
+
+def marked(row: dict[str, Any], mark: str, seed: int) -> dict[str, Any]:
+    """A row of a scheme's table with its names and codes under a mark, and its ADRGs behind those of others."""
+    kept = {"rule_level", "complication_level", "discharge_status", "department", "sex", "match", "category"}
+    kept |= {"code_type", "code_role"}
+    changed = {
+        name: mark + value if isinstance(value, str) and name not in kept and value != "QY" else value
+        for name, value in row.items()
+    }
+    if row.get("rule_level") == "ADRG":
+        changed["rule_sequence"] += 1000 * seed
+    return changed
