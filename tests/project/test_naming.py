@@ -32,7 +32,7 @@ TERMS = {
     "minimum_denominator", "scope", "aggregation", "level_min", "level_max", "cohort", "comparator",
     "threshold", "threshold_as_written", "kind", "computable_from", "flag", "section_row", "reason", "status",
     # rules
-    "field", "severity", "verdict", "tolerance", "message", "remedy",
+    "field", "severity", "points_lost", "verdict", "tolerance", "message", "remedy",
     # cost growth
     "channel", "tier", "z", "growth", "growth_low", "growth_high", "method",
 }  # fmt: skip

@@ -19,6 +19,7 @@ select
     finding.rule_id,
     finding.field,
     finding.severity,
+    finding.points_lost,
     finding.delivery_id,
     finding.source_file,
     finding.source_row

@@ -6,6 +6,7 @@ select
     rule_id,
     field,
     severity,
+    points_lost,
     delivery_id,
     source_file,
     source_row
