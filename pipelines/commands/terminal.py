@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 
 from pipelines.settings import Settings
@@ -31,5 +33,17 @@ def settings_of(home: Path | None, deliveries: Path | None = None) -> Settings:
 
 def refusal(message: object, code: int = 2) -> typer.Exit:
     """Print a message on the error stream; return the exit to raise (2 is wrong use)."""
-    errors.print(str(message), markup=False)
+    errors.print(str(message), markup=False, soft_wrap=True)
     return typer.Exit(code)
+
+
+def wrapped(text: str, width: int, indent: str = "") -> str:
+    """Break a Chinese text into lines of a terminal: between any two signs, but never within a code or a number."""
+    lines, line = [], indent
+    for part in re.findall(r"[!-~]+|.", text):
+        if cell_len(line + part) > width and line.strip():
+            lines.append(line.rstrip())
+            line = indent + part.lstrip()
+        else:
+            line += part
+    return "\n".join([*lines, line])

@@ -98,7 +98,7 @@ class Grouper:
         }
         for name, query in statements.items():
             run(f"create or replace temp table {name} as {query}")
-        result = run(
+        result = self.connection.sql(
             "select case_id, grouping_status as status, mdc_code, adrg_code, drg_code, reason "
             "from int_grouping__result"
         ).to_arrow_table()
