@@ -53,7 +53,9 @@ def test_the_facts_are_there_as_json(demo_home):
 def test_a_case_of_any_status_is_explained_as_it_was_grouped(demo_home):
     settings = settings_of(demo_home)
     with duckdb.connect(str(demo_home / "releases" / "current" / "marts.duckdb"), read_only=True) as reader:
-        present = {row[0] for row in reader.execute("select distinct grouping_status from fct_case").fetchall()}
+        present = {
+            row[0] for row in reader.execute("select distinct grouping_status from fct_case").fetchall()
+        }
     assert {"grouped", "invalid"} < present - {"excluded"}
     for status in present - {"excluded"}:
         case = one_case(demo_home, f"grouping_status = '{status}'")
