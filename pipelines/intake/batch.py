@@ -54,12 +54,13 @@ TYPE_NAMES = {
 
 @dataclass
 class BatchFile:
-    """One read file, its place in the batch, and how its rows fared."""
+    """One file, the block of it that is in memory, its place in the batch, and how its rows fared so far."""
 
     number: int
     delivery_number: int
     table: SourceTable
     accepted_count: int = 0
+    rejected_count: int = 0
     total_fee_yuan: Decimal | None = None
     unread_fee_count: int = 0
 
@@ -71,7 +72,11 @@ class BatchFile:
 
 @dataclass
 class Batch:
-    """Deliveries taken in together; `outputs` maps dataset -> rows by delivery, file, row."""
+    """Deliveries taken in together, block by block.
+
+    `outputs` maps dataset -> rows by delivery, file, row, of what is in memory now; so are `rejects`. `profiles` are
+    counts per delivery, dataset and metric, to be added up over the blocks.
+    """
 
     deliveries: Sequence[Delivery]
     files: list[BatchFile]
@@ -82,9 +87,9 @@ class Batch:
     profiles: list[tuple[int, str, str, int, int]] = field(default_factory=list)
 
     def readable(self, dataset: str) -> list[BatchFile]:
-        """Return the files of a dataset that were not turned away as a whole."""
+        """Return the files of a dataset of which records are in memory."""
         return [
-            item for item in self.files if item.table.file.dataset == dataset and not item.table.is_rejected
+            item for item in self.files if item.table.file.dataset == dataset and len(item.table.source_row)
         ]
 
     def table(self, query: str) -> pa.Table:
@@ -284,7 +289,7 @@ def count_files(batch: Batch, dataset: str, accepted: str, typed: str, fee: str 
     for number, count in batch.connection.sql(
         f"select file_number, count(*) from {accepted} group by file_number"
     ).fetchall():
-        batch.files[number].accepted_count = count
+        batch.files[number].accepted_count += count
     if fee is None:
         return
     for number, total, unread in batch.connection.sql(f"""
@@ -293,9 +298,10 @@ def count_files(batch: Batch, dataset: str, accepted: str, typed: str, fee: str 
         from {typed} group by file_number
     """).fetchall():
         item = batch.files[number]
-        item.total_fee_yuan = total
+        if total is not None:
+            item.total_fee_yuan = total + (item.total_fee_yuan or 0)
         # A torn row has no fee either: it was never a record.
-        item.unread_fee_count = unread + item.table.row_count - len(item.table.source_row)
+        item.unread_fee_count += unread + len(item.table.rejects)
 
 
 def evaluate_rules(batch: Batch, rules: RuleSet, relations: dict[str, str], accepted: str) -> None:
@@ -376,70 +382,70 @@ def collect_findings(
     return findings.set_column(index, "row_key", row_key)
 
 
-def profile_files(batch: Batch, dataset: str, members: Sequence[str], envelopes: Sequence[dict]) -> None:
-    """Note the counts about files per delivery: rows rejected, files unreadable, declared and not arrived.
+def profile_files(
+    batch: Batch, delivery_number: int, dataset: str, members: Sequence[str], envelope: dict
+) -> None:
+    """Note the counts about a delivery's files: rows rejected, files unreadable, declared and not arrived.
 
     `members` are the datasets whose files make up the dataset judged; the first carries its rows.
     """
-    for delivery_number in range(len(batch.deliveries)):
-        files = [
-            item
-            for item in batch.files
-            if item.delivery_number == delivery_number and item.table.file.dataset in members
-        ]
-        if not files:
+    files = [
+        item
+        for item in batch.files
+        if item.delivery_number == delivery_number and item.table.file.dataset in members
+    ]
+    if not files:
+        return
+    declared = envelope["files"]
+    main = [item for item in files if item.table.file.dataset == members[0]]
+    accepted = sum(item.accepted_count for item in main)
+    count = Counter()
+    for item in files:
+        entry = declared.get(item.name)
+        if entry is None:
             continue
-        envelope = envelopes[delivery_number]
-        declared = envelope["files"]
-        main = [item for item in files if item.table.file.dataset == members[0]]
-        accepted = sum(item.accepted_count for item in main)
-        count = Counter()
-        for item in files:
-            entry = declared.get(item.name)
-            if entry is None:
-                continue
-            count["declared"] += 1
-            if entry.get("rows") is not None:
-                count["rows_declared"] += 1
-                count["rows_differ"] += entry["rows"] != item.table.row_count
-            # With an unreadable fee sums cannot be compared; the row itself is rejected and counted.
-            if (
-                entry.get("total_fee_yuan") is not None
-                and item.table.file.dataset != "prescription_review"
-                and not item.unread_fee_count
-            ):
-                count["yuan_declared"] += 1
-                count["yuan_differ"] += entry["total_fee_yuan"] != (item.total_fee_yuan or Decimal(0))
-            if entry.get("sha256"):
-                count["sha_declared"] += 1
-                count["sha_differ"] += entry["sha256"].lower() != item.table.file.sha256
-        promised = [name for name in declared if declared_dataset(name) in members]
-        rows = sum(item.table.row_count for item in files)
-        taken = sum(item.accepted_count for item in files)
-        has_envelope = int(envelope["present"])
-        required = [item for item in files if item.table.layout is not None]
-        for metric, failing, checked in (
-            ("accepted_rows", accepted, sum(item.table.row_count for item in main)),
-            ("rows_rejected", rows - taken, rows),
-            ("files_unreadable", sum(item.table.is_rejected for item in files), len(files)),
-            ("zero_rows", int(accepted == 0), 1),
-            ("required_column_missing", sum(_lacks_required(item) for item in required), len(required)),
-            ("envelope_invalid", int(bool(envelope["problem"])), has_envelope),
-            ("declared_rows_mismatch", count["rows_differ"], count["rows_declared"]),
-            ("declared_yuan_mismatch", count["yuan_differ"], count["yuan_declared"]),
-            ("sha_mismatch", count["sha_differ"], count["sha_declared"]),
-            (
-                "declared_file_missing",
-                len(set(promised) - {item.name for item in files}),
-                len(promised),
-            ),
-            (
-                "file_undeclared",
-                len(files) - count["declared"] if has_envelope else 0,
-                len(files) * has_envelope,
-            ),
+        count["declared"] += 1
+        if entry.get("rows") is not None:
+            count["rows_declared"] += 1
+            count["rows_differ"] += entry["rows"] != item.table.row_count
+        # With an unreadable fee sums cannot be compared; the row itself is rejected and counted.
+        if (
+            entry.get("total_fee_yuan") is not None
+            and item.table.file.dataset != "prescription_review"
+            and not item.unread_fee_count
         ):
-            batch.profiles.append((delivery_number, dataset, metric, failing, checked))
+            count["yuan_declared"] += 1
+            count["yuan_differ"] += entry["total_fee_yuan"] != (item.total_fee_yuan or Decimal(0))
+        if entry.get("sha256"):
+            count["sha_declared"] += 1
+            count["sha_differ"] += entry["sha256"].lower() != item.table.file.sha256
+    promised = [name for name in declared if declared_dataset(name) in members]
+    rows = sum(item.table.row_count for item in files)
+    taken = sum(item.accepted_count for item in files)
+    has_envelope = int(envelope["present"])
+    required = [item for item in files if item.table.layout is not None]
+    for metric, failing, checked in (
+        ("accepted_rows", accepted, sum(item.table.row_count for item in main)),
+        ("rows_rejected", rows - taken, rows),
+        ("files_unreadable", sum(item.table.is_rejected for item in files), len(files)),
+        ("zero_rows", int(accepted == 0), 1),
+        ("required_column_missing", sum(_lacks_required(item) for item in required), len(required)),
+        ("envelope_invalid", int(bool(envelope["problem"])), has_envelope),
+        ("declared_rows_mismatch", count["rows_differ"], count["rows_declared"]),
+        ("declared_yuan_mismatch", count["yuan_differ"], count["yuan_declared"]),
+        ("sha_mismatch", count["sha_differ"], count["sha_declared"]),
+        (
+            "declared_file_missing",
+            len(set(promised) - {item.name for item in files}),
+            len(promised),
+        ),
+        (
+            "file_undeclared",
+            len(files) - count["declared"] if has_envelope else 0,
+            len(files) * has_envelope,
+        ),
+    ):
+        batch.profiles.append((delivery_number, dataset, metric, failing, checked))
 
 
 def declared_dataset(name: str) -> str | None:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expectations.rules import load_rules
-from pipelines.intake.batch import Batch, BatchFile, open_connection
+from pipelines.intake.batch import open_connection
 from pipelines.intake.delivery import Delivery, SourceFile, hash_file
+from pipelines.intake.lake import MARKER
 from pipelines.intake.layout import front_sheet_fields
-from pipelines.intake.month import NO_ENVELOPE, delivery_tables, process
+from pipelines.intake.month import NO_ENVELOPE, new_batch, take_in
 from pipelines.intake.pseudonym import Pseudonymiser
 from pipelines.intake.reject import Reject
-from pipelines.intake.source_file import read_source_file
+from pipelines.intake.source_file import find_fault, is_large
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,20 @@ def check_front_sheet(path: Path) -> tuple[FileCounts, list[Finding], list[Rejec
     Raises FileNotFoundError where there is no such file; every fault of the content is a reject.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"没有这个文件:{path}")
+        raise FileNotFoundError(f"没有这个文件：{path}")
     file = SourceFile("front_sheet", path, hash_file(path))
-    table = read_source_file(file)
-    delivery = Delivery("", "", (file,))
+    fault = find_fault(file) if is_large(file) else None
+    refused = {} if fault is None else {path: fault}
+    broken: list[dict] = []
+    rejects: list[Reject] = []
     with open_connection() as connection:
-        batch = Batch(
-            [delivery], [BatchFile(0, 0, table)], connection, Pseudonymiser(secrets.token_bytes(32))
-        )
-        process(batch, None, [NO_ENVELOPE])
-        tables = delivery_tables(batch, 0, NO_ENVELOPE)
+        batch = new_batch([Delivery("", "", (file,))], connection, Pseudonymiser(secrets.token_bytes(32)))
+        for _, tables in take_in(batch, None, [NO_ENVELOPE], refused):
+            rejects += [reject for _, reject in batch.rejects]
+            broken += tables["finding"].to_pylist()
+    table = batch.files[0].table
     spelling = table.layout.spelling if table.layout else {}
-    count = tables["file_count"].to_pylist()[0]
+    count = tables[MARKER].to_pylist()[0]
     counts = FileCounts(
         count["layout"],
         count["encoding"],
@@ -87,9 +90,7 @@ def check_front_sheet(path: Path) -> tuple[FileCounts, list[Finding], list[Rejec
             rules[row["rule_id"]].title,
             rules[row["rule_id"]].hint,
         )
-        for row in tables["finding"].to_pylist()
+        for row in broken
     ]
-    rejects = sorted(
-        (reject for _, reject in batch.rejects), key=lambda item: (item.source_row or 0, item.field or "")
-    )
+    rejects.sort(key=lambda item: (item.source_row or 0, item.field or ""))
     return counts, findings, rejects

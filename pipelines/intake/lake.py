@@ -26,26 +26,26 @@ MARKER = "file_count"
 _NUMBERS = itertools.count()
 
 
+# Thousands of small files: dictionaries, statistics and an Arrow schema would be half of each.
+_FORMAT = {"compression": "zstd", "use_dictionary": False, "write_statistics": False, "store_schema": False}
+
+
 def write_parquet(lake: Path, target: Path, table: pa.Table, keep_metadata: bool = False) -> None:
     """Write a table aside and put it in place; the target's folder is made if needed."""
-    aside = lake / ASIDE
-    aside.mkdir(parents=True, exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    name = aside / f"{os.getpid()}-{next(_NUMBERS)}.parquet"
+    name = _path_aside(lake)
     try:
-        # Thousands of small files: dictionaries, statistics and an Arrow schema would be half of each.
-        pq.write_table(
-            table,
-            name,
-            compression="zstd",
-            use_dictionary=False,
-            write_statistics=False,
-            store_schema=keep_metadata,
-        )
+        pq.write_table(table, name, **{**_FORMAT, "store_schema": keep_metadata})
         os.replace(name, target)
     except BaseException:
         name.unlink(missing_ok=True)
         raise
+
+
+def _path_aside(lake: Path) -> Path:
+    aside = lake / ASIDE
+    aside.mkdir(parents=True, exist_ok=True)
+    return aside / f"{os.getpid()}-{next(_NUMBERS)}.parquet"
 
 
 def prepare_lake(lake: Path) -> None:
@@ -76,18 +76,45 @@ def is_taken_in(lake: Path, month: str, delivery_id: str, basis: str) -> bool:
     return metadata.get(BASIS_KEY, b"").decode() == basis
 
 
-def write_delivery(lake: Path, month: str, delivery_id: str, basis: str, tables: dict[str, pa.Table]) -> None:
-    """Write every dataset of a delivery, the marker last. A dataset without rows has no file."""
-    dataset_path(lake, MARKER, month, delivery_id).unlink(missing_ok=True)
-    for dataset in DATASETS:
-        if dataset == MARKER:
-            continue
-        target = dataset_path(lake, dataset, month, delivery_id)
-        table = tables.get(dataset)
-        if table is None or table.num_rows == 0:
-            target.unlink(missing_ok=True)
-        else:
-            write_parquet(lake, target, table)
-    marker = tables[MARKER]
-    marker = marker.replace_schema_metadata({**(marker.schema.metadata or {}), BASIS_KEY: basis.encode()})
-    write_parquet(lake, dataset_path(lake, MARKER, month, delivery_id), marker, keep_metadata=True)
+class DeliveryWriter:
+    """Writes a delivery's datasets aside, part by part, and puts them in place once it is complete.
+
+    The marker is taken away first and comes last: until then the delivery is not in the lake.
+    """
+
+    def __init__(self, lake: Path, month: str, delivery_id: str):
+        self._lake, self._month, self._delivery_id = lake, month, delivery_id
+        self._writers: dict[str, tuple[Path, pq.ParquetWriter]] = {}
+
+    def add(self, tables: dict[str, pa.Table | None]) -> None:
+        """Append rows by dataset."""
+        for dataset, table in tables.items():
+            if table is None or table.num_rows == 0:
+                continue
+            if dataset not in self._writers:
+                path = _path_aside(self._lake)
+                self._writers[dataset] = path, pq.ParquetWriter(path, table.schema, **_FORMAT)
+            self._writers[dataset][1].write_table(table)
+
+    def commit(self, basis: str, marker: pa.Table) -> None:
+        """Put everything in place; a dataset without rows has no file."""
+        place = dataset_path(self._lake, MARKER, self._month, self._delivery_id)
+        place.unlink(missing_ok=True)
+        for dataset in DATASETS:
+            target = dataset_path(self._lake, dataset, self._month, self._delivery_id)
+            if dataset in self._writers:
+                path, writer = self._writers.pop(dataset)
+                writer.close()
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, target)
+            else:
+                target.unlink(missing_ok=True)
+        marker = marker.replace_schema_metadata({**(marker.schema.metadata or {}), BASIS_KEY: basis.encode()})
+        write_parquet(self._lake, place, marker, keep_metadata=True)
+
+    def discard(self) -> None:
+        """Let go of what was written aside."""
+        for path, writer in self._writers.values():
+            writer.close()
+            path.unlink(missing_ok=True)
+        self._writers.clear()

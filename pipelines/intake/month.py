@@ -6,34 +6,36 @@ are planned once and not per file. Which deliveries there are is found by `deliv
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cache
+from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
 from expectations import completeness as completeness_module
 from expectations import rules as rule_module
 from pipelines.intake.batch import Batch, BatchFile, open_connection, profile_files, register_files
-from pipelines.intake.delivery import Delivery
+from pipelines.intake.delivery import Delivery, SourceFile
 from pipelines.intake.front_sheet import take_in_front_sheets
-from pipelines.intake.lake import is_taken_in, write_delivery
+from pipelines.intake.lake import MARKER, DeliveryWriter, is_taken_in
 from pipelines.intake.prescription import take_in_prescriptions
 from pipelines.intake.pseudonym import Pseudonymiser
 from pipelines.intake.register import InstitutionRegister
-from pipelines.intake.reject import Reject
+from pipelines.intake.reject import Reject, UnusableFile
 from pipelines.intake.schema import DATASETS, arrow_schema
-from pipelines.intake.source_file import SourceTable, read_source_file
+from pipelines.intake.source_file import SourceTable, find_fault, is_large, read_blocks, read_source_file
 
-# Source bytes taken together: bounds the memory of a worker at about ten times this.
-BATCH_BYTES = 48 << 20
+# Source bytes of small files taken together. A file that is larger than a block comes block by block.
+BATCH_BYTES = 16 << 20
 DECIDING_FILES = (
     "batch.py",
     "completeness.py",
@@ -48,6 +50,7 @@ DECIDING_FILES = (
     "schema.py",
     "source_file.py",
     "typing.sql",
+    "workbook.py",
 )
 PRESCRIPTION_FILES = ("prescription", "prescription_line", "prescription_review")
 NO_ENVELOPE = {"present": False, "problem": None, "files": {}}
@@ -99,7 +102,7 @@ def take_in_deliveries(
     return [
         record
         for part in split_by_size(deliveries, BATCH_BYTES)
-        for record in _take_in_batch(part, lake, pseudonymiser, register)
+        for record in _take_in_part(part, lake, pseudonymiser, register)
     ]
 
 
@@ -128,11 +131,15 @@ def split_by_size(deliveries: Sequence[Delivery], limit: int) -> Iterator[list[D
 
 def source_bytes(delivery: Delivery) -> int:
     """Return the size of a delivery's files; what cannot be looked at counts nothing."""
-    total = 0
-    for file in delivery.files:
-        with contextlib.suppress(OSError):
-            total += file.path.stat().st_size
-    return total
+    return sum(map(file_bytes, delivery.files))
+
+
+def file_bytes(file: SourceFile) -> int:
+    """Return the size of a file; 0 where it cannot be looked at."""
+    try:
+        return file.path.stat().st_size
+    except OSError:
+        return 0
 
 
 def intake_basis(pseudonymiser: Pseudonymiser, register: InstitutionRegister, delivery: Delivery) -> str:
@@ -161,45 +168,160 @@ def _code_basis() -> str:
     return digest.hexdigest()
 
 
-def _take_in_batch(
+def _take_in_part(
     deliveries: list[Delivery], lake: Path, pseudonymiser: Pseudonymiser, register: InstitutionRegister
 ) -> list[DeliveryRecord]:
-    files = []
-    for delivery_number, delivery in enumerate(deliveries):
-        known = register.knows(delivery.institution_code)
-        for file in sorted(delivery.files, key=lambda item: item.name):
-            table = read_source_file(file)
-            if not known:
-                _turn_away(table, delivery.institution_code)
-            files.append(BatchFile(len(files), delivery_number, table))
-    with open_connection() as connection:
-        batch = Batch(deliveries, files, connection, pseudonymiser)
-        envelopes = [_read_envelope(delivery) for delivery in deliveries]
-        process(batch, register, envelopes)
-        return [_write(batch, number, lake, register, envelopes[number]) for number in range(len(deliveries))]
+    """Take in deliveries; where a large file turns out unusable on the way, begin again without it."""
+    envelopes = [_read_envelope(delivery) for delivery in deliveries]
+    refused: dict[Path, UnusableFile] = {}
+    while True:
+        writers = [DeliveryWriter(lake, item.month, item.delivery_id) for item in deliveries]
+        records = []
+        try:
+            with open_connection() as connection:
+                batch = new_batch(deliveries, connection, pseudonymiser)
+                for number, tables in take_in(batch, register, envelopes, refused):
+                    marker = tables.pop(MARKER, None)
+                    writers[number].add(tables)
+                    if marker is not None:
+                        basis = intake_basis(pseudonymiser, register, deliveries[number])
+                        writers[number].commit(basis, marker)
+                        records.append(_summarise_delivery(batch, number))
+            return records
+        except _LateRefusal as late:
+            refused[late.file.path] = late.problem
+            others = (file for item in deliveries for file in item.files if is_large(file))
+            refused |= {
+                file.path: fault
+                for file in others
+                if file.path not in refused and (fault := find_fault(file))
+            }
+        finally:
+            for writer in writers:
+                writer.discard()
 
 
-def process(batch: Batch, register: InstitutionRegister | None, envelopes: Sequence[dict]) -> None:
-    """Run the steps on a batch of read files; outputs, rejects and profiles are left in the batch."""
-    register_files(batch, register)
-    for item in batch.files:
-        batch.rejects += [(item.delivery_number, reject) for reject in item.table.rejects]
+class _LateRefusal(Exception):
+    """A file turned out unusable after some of its blocks had been taken in."""
+
+    def __init__(self, file: SourceFile, problem: UnusableFile):
+        super().__init__(str(problem))
+        self.file, self.problem = file, problem
+
+
+def new_batch(
+    deliveries: Sequence[Delivery], connection: duckdb.DuckDBPyConnection, pseudonymiser: Pseudonymiser
+) -> Batch:
+    """Return a batch of deliveries of which nothing has been read."""
+    files: list[BatchFile] = []
+    for number, delivery in enumerate(deliveries):
+        for file in sorted(delivery.files, key=lambda item: (item.dataset in PRESCRIPTION_FILES, item.name)):
+            files.append(BatchFile(len(files), number, SourceTable(file)))
+    return Batch(deliveries, files, connection, pseudonymiser)
+
+
+def take_in(
+    batch: Batch,
+    register: InstitutionRegister | None,
+    envelopes: Sequence[dict],
+    refused: Mapping[Path, UnusableFile] = MappingProxyType({}),
+) -> Iterator[tuple[int, dict[str, pa.Table | None]]]:
+    """Take in a batch; yields delivery number and rows by dataset, in the lake's columns, part by part.
+
+    The last part of a delivery has its counts, `profile` and `file_count`. A register of None stands for a file on
+    its own. `refused` are files that are not to be read, and why.
+    """
     for number, envelope in enumerate(envelopes):
         if envelope["problem"]:
             reject = Reject("envelope", "envelope.json", None, "envelope_invalid", envelope["problem"])
             batch.rejects.append((number, reject))
+    last_files = [
+        max(item.number for item in batch.files if item.delivery_number == number)
+        for number in range(len(batch.deliveries))
+    ]
+    first = 0
+    for read_count in _load(batch, register, refused):
+        process(batch, register)
+        while first < len(last_files):
+            tables = _tables_in_memory(batch, first)
+            is_complete = last_files[first] < read_count
+            yield first, tables | (_counts(batch, first, envelopes[first]) if is_complete else {})
+            if not is_complete:
+                break
+            first += 1
+        batch.outputs.clear()
+        batch.rejects.clear()
+        for item in batch.files:
+            item.table.clear()
+            item.table.rejects = []
+
+
+def process(batch: Batch, register: InstitutionRegister | None) -> None:
+    """Run the steps on what is in memory of a batch; rows, rejects and profiles are left in the batch."""
+    register_files(batch, register)
+    for item in batch.files:
+        batch.rejects += [(item.delivery_number, reject) for reject in item.table.rejects]
     take_in_front_sheets(batch)
     take_in_prescriptions(batch)
-    profile_files(batch, "front_sheet", ("front_sheet",), envelopes)
-    profile_files(batch, "prescription", PRESCRIPTION_FILES, envelopes)
 
 
-def _turn_away(table: SourceTable, institution_code: str) -> None:
-    message = f"机构 {institution_code} 不在机构名册中,整份交付不予接收"
-    table.rejects = [reject for reject in table.rejects if reject.source_row is None] or [
-        Reject(table.file.dataset, table.file.name, None, "institution_unknown", message)
-    ]
-    table.columns = {}
+def _load(
+    batch: Batch, register: InstitutionRegister | None, refused: Mapping[Path, UnusableFile]
+) -> Iterator[int]:
+    """Load the files of a batch, as much at a time as memory allows; yields how many have been read to their end.
+
+    The prescriptions of a delivery are loaded together. Raises _LateRefusal.
+    """
+    size = 0
+    for unit in _units(batch.files):
+        file = unit[0].table.file
+        if is_large(file) and file.path not in refused:
+            if size:
+                yield unit[0].number
+                size = 0
+            yield from _load_blocks(batch, unit[0], register)
+            continue
+        for item in unit:
+            file = item.table.file
+            if file.path in refused:
+                item.table.turn_away(refused[file.path])
+            else:
+                item.table = read_source_file(file)
+            _check_institution(batch, item, register)
+            size += file_bytes(file)
+        if size >= BATCH_BYTES:
+            yield unit[-1].number + 1
+            size = 0
+    yield len(batch.files)
+
+
+def _units(files: Sequence[BatchFile]) -> Iterator[list[BatchFile]]:
+    """Group files that have to be in memory together: the prescriptions of a delivery."""
+    for (_, is_prescription), group in groupby(
+        files, key=lambda item: (item.delivery_number, item.table.file.dataset in PRESCRIPTION_FILES)
+    ):
+        unit = list(group)
+        yield from [unit] if is_prescription else ([item] for item in unit)
+
+
+def _load_blocks(batch: Batch, item: BatchFile, register: InstitutionRegister | None) -> Iterator[int]:
+    file = item.table.file
+    try:
+        for table in read_blocks(file):
+            item.table = table
+            # What was turned away is only read on to count its records.
+            if not table.is_rejected:
+                _check_institution(batch, item, register)
+                yield item.number
+    except UnusableFile as problem:
+        raise _LateRefusal(file, problem) from None
+
+
+def _check_institution(batch: Batch, item: BatchFile, register: InstitutionRegister | None) -> None:
+    code = batch.deliveries[item.delivery_number].institution_code
+    if register is not None and not register.knows(code) and not item.table.is_rejected:
+        problem = f"机构 {code} 不在机构名册中，整份交付不予接收"
+        item.table.turn_away(UnusableFile("institution_unknown", problem))
 
 
 def _read_envelope(delivery: Delivery) -> dict:
@@ -226,25 +348,22 @@ def _read_envelope(delivery: Delivery) -> dict:
     return result
 
 
-def _write(
-    batch: Batch, number: int, lake: Path, register: InstitutionRegister, envelope: dict
-) -> DeliveryRecord:
+def _summarise_delivery(batch: Batch, number: int) -> DeliveryRecord:
     delivery = batch.deliveries[number]
-    tables = delivery_tables(batch, number, envelope)
-    basis = intake_basis(batch.pseudonymiser, register, delivery)
-    write_delivery(lake, delivery.month, delivery.delivery_id, basis, tables)
     summaries = tuple(_summarise(item) for item in batch.files if item.delivery_number == number)
     return DeliveryRecord(delivery.institution_code, delivery.month, delivery.delivery_id, True, summaries)
 
 
-def delivery_tables(batch: Batch, number: int, envelope: dict) -> dict[str, pa.Table]:
-    """Return one delivery's rows of every dataset, in the lake's columns."""
-    delivery = batch.deliveries[number]
-    lineage = {
+def _lineage(delivery: Delivery) -> dict[str, str]:
+    return {
         "institution_code": delivery.institution_code,
         "month": delivery.month,
         "delivery_id": delivery.delivery_id,
     }
+
+
+def _tables_in_memory(batch: Batch, number: int) -> dict[str, pa.Table | None]:
+    """Return the rows of one delivery that are in memory, by dataset, in the lake's columns."""
     tables = {
         dataset: _slice(batch, dataset, number)
         for dataset in ("front_sheet", "diagnosis", "procedure", "prescription", "prescription_line")
@@ -256,6 +375,11 @@ def delivery_tables(batch: Batch, number: int, envelope: dict) -> dict[str, pa.T
     )
     rejects = [reject for owner, reject in batch.rejects if owner == number]
     rejects.sort(key=lambda item: (item.dataset, item.source_file, item.source_row or 0, item.field or ""))
+    rows = Counter(name for name, row in {(item.source_file, item.source_row) for item in rejects} if row)
+    for item in batch.files:
+        if item.delivery_number == number:
+            item.rejected_count += rows[item.name]
+    lineage = _lineage(batch.deliveries[number])
     tables["reject"] = _from_rows(
         "reject",
         [
@@ -273,32 +397,39 @@ def delivery_tables(batch: Batch, number: int, envelope: dict) -> dict[str, pa.T
             for reject in rejects
         ],
     )
-    tables["profile"] = _from_rows(
-        "profile",
-        [
-            lineage
-            | {"dataset": dataset, "metric": metric, "failing_count": failing, "checked_count": checked}
-            for owner, dataset, metric, failing, checked in batch.profiles
-            if owner == number
-        ],
-    )
-    files = [item for item in batch.files if item.delivery_number == number]
-    rows = {(item.source_file, item.source_row) for item in rejects if item.source_row is not None}
-    rejected = Counter(name for name, _ in rows)
-    tables["file_count"] = _from_rows(
-        "file_count", [lineage | _count(item, envelope, rejected[item.name]) for item in files]
-    )
     return tables
 
 
-def _count(item: BatchFile, envelope: dict, rejected_rows: int) -> dict:
+def _counts(batch: Batch, number: int, envelope: dict) -> dict[str, pa.Table]:
+    """Return the counts of a delivery that was read to its end."""
+    profile_files(batch, number, "front_sheet", ("front_sheet",), envelope)
+    profile_files(batch, number, "prescription", PRESCRIPTION_FILES, envelope)
+    totals: dict[tuple[str, str], list[int]] = {}
+    for owner, dataset, metric, failing, checked in batch.profiles:
+        if owner == number:
+            total = totals.setdefault((dataset, metric), [0, 0])
+            total[0] += failing
+            total[1] += checked
+    lineage = _lineage(batch.deliveries[number])
+    profiles = [
+        lineage | {"dataset": dataset, "metric": metric, "failing_count": failing, "checked_count": checked}
+        for (dataset, metric), (failing, checked) in totals.items()
+    ]
+    files = [item for item in batch.files if item.delivery_number == number]
+    return {
+        "profile": _from_rows("profile", profiles),
+        MARKER: _from_rows(MARKER, [lineage | _count(item, envelope) for item in files]),
+    }
+
+
+def _count(item: BatchFile, envelope: dict) -> dict:
     table = item.table
     declared = envelope["files"].get(item.name, {})
     spelling = table.layout.spelling if table.layout else {}
     rejected = table.row_count - item.accepted_count
-    if not table.is_rejected and rejected != rejected_rows:
+    if not table.is_rejected and rejected != item.rejected_count:
         raise AssertionError(
-            f"{item.name}: {table.row_count} rows, {item.accepted_count} accepted, {rejected_rows} rejected"
+            f"{item.name}: {table.row_count} rows, {item.accepted_count} accepted, {item.rejected_count} rejected"
         )
     return {
         "source_file": item.name,
@@ -336,9 +467,8 @@ def _from_rows(dataset: str, rows: list[dict]) -> pa.Table:
 
 def _summarise(item: BatchFile) -> FileSummary:
     table = item.table
-    whole = next((reject for reject in table.rejects if reject.source_row is None), None)
-    if whole is not None:
-        message = f"整份拒收：{whole.message_zh}。{whole.remedy_zh}"
+    if table.refusal is not None:
+        message = f"整份拒收：{table.refusal.message_zh}。{table.refusal.remedy_zh}"
     else:
         rejected = table.row_count - item.accepted_count
         message = (

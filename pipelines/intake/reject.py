@@ -55,6 +55,14 @@ DATE_ATTEMPT = re.compile(
 AMOUNT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,5}|[1-9][0-9]{0,2},[0-9]{3})(?:\.[0-9]{0,4})?")
 
 
+class UnusableFile(Exception):
+    """The whole file is turned away; `rule_id` is the reject rule, the text its message."""
+
+    def __init__(self, rule_id: str, message: str):
+        super().__init__(message)
+        self.rule_id = rule_id
+
+
 @dataclass(frozen=True)
 class Reject:
     """A file (source_row is None) or a row turned away, for one field and reason."""

@@ -13,7 +13,7 @@ from expectations.rules import load_rules
 from pipelines.intake.batch import Batch, BatchFile, open_connection
 from pipelines.intake.delivery import Delivery, SourceFile, hash_file
 from pipelines.intake.layout import layouts
-from pipelines.intake.month import NO_ENVELOPE, process
+from pipelines.intake.month import process
 from pipelines.intake.pseudonym import Pseudonymiser
 from pipelines.intake.source_file import read_source_file
 
@@ -66,7 +66,7 @@ def taken_in(examples: list[dict], folder: Path) -> Iterator[tuple[Batch, list[i
         files.append(BatchFile(len(files), len(files), read_source_file(source)))
     with open_connection() as connection:
         batch = Batch(deliveries, files, connection, Pseudonymiser(b"for examples of rules only"))
-        process(batch, None, [NO_ENVELOPE] * len(deliveries))
+        process(batch, None)
         rejected = [reject for _, reject in batch.rejects]
         assert not rejected, rejected
         places = list(paths)

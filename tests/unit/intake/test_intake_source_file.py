@@ -115,7 +115,7 @@ def test_record_numbers_survive_quoted_newlines_and_torn_rows(tmp_path):
     table = read(tmp_path, "\r\n".join(lines))
     assert table.source_row.to_pylist() == [2, 3, 6]
     assert [(r.source_row, r.rule_id) for r in table.rejects] == [(4, "row_width"), (5, "row_width")]
-    assert "233 列,表头有 232 列" in table.rejects[0].message_zh
+    assert "233 列，表头有 232 列" in table.rejects[0].message_zh
     assert table.row_count == 5
 
 
@@ -249,7 +249,7 @@ def test_workbook_that_is_none(tmp_path):
 
 
 def test_workbook_bomb(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.intake.source_file.MAX_ARCHIVE_ENTRIES", 3)
+    monkeypatch.setattr("pipelines.intake.workbook.MAX_PARTS", 3)
     whole_file(read(tmp_path, workbook(["BAH"]), name="front_sheet.xlsx"), "file_too_large")
 
 
