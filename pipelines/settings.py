@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +40,7 @@ class Settings:
     reference_period: str = "2018"
     weight_trimming: str = WEIGHT_TRIMMINGS[0]
     reference_set: tuple[str, ...] = ()
+    excellent_score: Decimal = Decimal(90)
     data_label: str = ""
     only_months: tuple[str, ...] = ()
 
@@ -67,6 +69,9 @@ class Settings:
         for name, month in zip(("DRGQ_FIRST_MONTH", "DRGQ_LAST_MONTH"), months, strict=True):
             if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
                 raise SettingsError(f"{name} {month!r} 不是 YYYY-MM")
+        excellent = env.get("DRGQ_EXCELLENT_SCORE") or "90"
+        if not re.fullmatch(r"\d{1,2}(\.[05])?|100(\.0)?", excellent):
+            raise SettingsError(f"DRGQ_EXCELLENT_SCORE {excellent!r} 不是 0 至 100 的分数（可到半分）")
         label = ""
         # The marker lies in the authority's own folder, above the institutions': no sender can set it.
         if (deliveries / ".demonstration").exists():
@@ -83,6 +88,7 @@ class Settings:
             reference_period=period,
             weight_trimming=trimming,
             reference_set=tuple(filter(None, map(str.strip, env.get("DRGQ_REFERENCE_SET", "").split(",")))),
+            excellent_score=Decimal(excellent),
             data_label=env.get("DRGQ_DATA_LABEL", label),
         )
 
@@ -136,6 +142,7 @@ class Settings:
             "DBT_TARGET_PATH": str(self.home / "dbt"),
             "DBT_LOG_PATH": str(self.home / "dbt"),
             "DRGQ_REFERENCE_PERIOD": self.reference_period,
+            "DRGQ_EXCELLENT_SCORE": f"{self.excellent_score:f}",
             "DRGQ_WEIGHT_TRIMMING": self.weight_trimming,
             "DO_NOT_TRACK": "1",
         }

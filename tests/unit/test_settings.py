@@ -148,6 +148,9 @@ def test_settings_do_not_change():
         ("DRGQ_WORKERS", "-1"),
         ("DRGQ_FIRST_MONTH", "2018"),
         ("DRGQ_LAST_MONTH", "2020-13"),
+        ("DRGQ_EXCELLENT_SCORE", "101"),
+        ("DRGQ_EXCELLENT_SCORE", "ninety"),
+        ("DRGQ_EXCELLENT_SCORE", "89.7"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(monkeypatch, name, value):
