@@ -24,14 +24,14 @@ Written by `drgq rules --markdown` from `expectations/rules/front_sheet.yml`, `f
 `cross_sheet_rules` of `dbt_project/dbt_project.yml`; a test keeps them equal. To change a rule, change its block there,
 with an example that breaks it and one that does not: the examples are the tests.
 
-**Severities.** 错误 `error` is wrong and has to be mended; 提醒 `warn` deserves a look; 统计 `info` is only counted. None of them
-rejects a sheet. **依据**: 已核 was checked against the document, 待核 is common knowledge of the field. A rule judges sheets
-discharged on or after its date. **扣分** names the lines of the score that a broken rule takes points from; where several
-defects meet in one line, they share its points.
+**Severities.** 错误 `error` is wrong and has to be mended; 提醒 `warn` deserves a look; 统计 `info` is only counted.
+None of them rejects a sheet. **依据**: 已核 was checked against the document, 待核 is common knowledge of the field. A rule
+judges sheets discharged on or after its date. **扣分** names the lines of the score that a broken rule takes points from;
+where several defects meet in one line, they share its points.
 
-**The score** looks at one sheet alone, so that `drgq check` in the hospital and the city's intake give the same. Rules that
-compare sheets (跨首页) are findings and never change it. Excellent (优秀) is a score of {excellent} or more, unless the setting
-`DRGQ_EXCELLENT_SCORE` says otherwise; no document gives the cut-off. Grades: {grades}.
+**The score** looks at one sheet alone, so that `drgq check` in the hospital and the city's intake give the same. Rules
+that compare sheets (跨首页) are findings and never change it. Excellent (优秀) is a score of {excellent} or more, unless the
+setting `DRGQ_EXCELLENT_SCORE` says otherwise; no document gives the cut-off. Grades: {grades}.
 """
 
 
