@@ -58,7 +58,7 @@ def random_tables(random: Random) -> Tables:
             "scheme_code": "random",
             **{f"ungrouped_{level}_code": f"U_{level}" for level in ("mdc", "adrg", "drg")},
             **{f"invalid_{level}_code": f"I_{level}" for level in ("mdc", "adrg", "drg")},
-            "retry_other_procedures": random.choice("YN"),
+            "retry_other_procedures": random.choice("YYN"),
             "source": "tests",
         }
     ]
@@ -229,7 +229,7 @@ def random_case(random: Random) -> dict[str, str]:
         case[name] = "" if is_missing else str(max(value, 0))
     for name, values in CHOICE_VALUES.items():
         case[name] = random.choice(values + NEARLY[name] if happens(random, 40) else values)
-    for column, code_type, most in (("diagnoses", "DIAGNOSIS", 5), ("procedures", "PROCEDURE", 4)):
+    for column, code_type, most in (("diagnoses", "DIAGNOSIS", 5), ("procedures", "PROCEDURE", 5)):
         codes = random_codes(random, code_type, random.randrange(0, most + 1))
         if code_type == "DIAGNOSIS" and not codes and happens(random, 70):
             codes = [random.choice(CODES[code_type])]
