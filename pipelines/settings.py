@@ -14,7 +14,7 @@ from pathlib import Path
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 BUILT_IN_SCHEME = "builtin_2026"
-WEIGHT_TRIMMINGS = ("iqr", "iqr_symmetric", "percentile", "log_3sd", "third_to_triple")
+WEIGHT_TRIMMINGS = ("log_3sd", "iqr", "iqr_symmetric", "percentile", "third_to_triple")
 DEMO_PSEUDONYM_KEY = b"demonstration city: a published key protects nobody"
 
 

@@ -353,25 +353,17 @@ def _decimals(release_folder: Path, name: str) -> pd.DataFrame:
 # --- Weights ------------------------------------------------------------------------------------------
 
 
-def quantile(ordered: list[int], share: Fraction) -> Fraction:
-    """The quantile of sorted whole numbers, interpolated between its neighbours."""
-    place = (len(ordered) - 1) * share
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
-
-
 def within_limits(fees: list[int]) -> list[bool]:
-    """Which fees lie between Q1 - 0.5 IQR and Q3 + 1.5 IQR, limits included."""
-    ordered = sorted(fees)
-    first, third = quantile(ordered, Fraction(1, 4)), quantile(ordered, Fraction(3, 4))
-    distance = third - first
-    return [first - distance / 2 <= fee <= third + distance * 3 / 2 for fee in fees]
+    """Which fees (in fen) lie within three standard deviations of the mean logarithm, as kept with six places."""
+    logs = [Fraction(round(math.log(fee / 100) * 10**6), 10**6) for fee in fees]
+    mean = sum(logs) / len(logs)
+    variance = sum((log - mean) ** 2 for log in logs) / max(len(logs) - 1, 1)
+    return [(log - mean) ** 2 <= 9 * variance for log in logs]
 
 
 def period_of(reference_set: str) -> str:
-    """The reference period in the name of a computed set trimmed by `iqr`, be it provisional or frozen."""
-    found = re.search(r"-(\d{4})-iqr(-provisional-(\d|1[01])-months)?$", reference_set)
+    """The reference period in the name of a computed set trimmed by `log_3sd`, be it provisional or frozen."""
+    found = re.search(r"-(\d{4})-log_3sd(-provisional-(\d|1[01])-months)?$", reference_set)
     if not found:
         raise ValueError(
             f"no period and no known trimming in the name of the reference set {reference_set!r}"

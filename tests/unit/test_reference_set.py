@@ -76,9 +76,9 @@ def weights_in_force(settings: Settings) -> dict[str, str]:
 
 def test_the_candidate_becomes_the_set_in_force(settings):
     frozen = freeze_reference_set(settings)
-    assert (frozen.name, frozen.row_count) == ("tiny-aaaa-2018-iqr", 3)
+    assert (frozen.name, frozen.row_count) == ("tiny-aaaa-2018-log_3sd", 3)
     assert frozen.is_new and not frozen.is_provisional
-    kept = settings.reference_sets / "tiny-aaaa-2018-iqr.parquet"
+    kept = settings.reference_sets / "tiny-aaaa-2018-log_3sd.parquet"
     assert frozen.content_hash == content_hash(pq.read_table(kept)) and len(frozen.content_hash) == 16
     assert frozen.level_counts == {"drg": 3} and frozen.scheme_code == "tiny"
     published = settings.lake / "reference_set" / "reference_set.parquet"
@@ -86,7 +86,7 @@ def test_the_candidate_becomes_the_set_in_force(settings):
     table = pq.read_table(kept)
     assert table.column_names == ["reference_set", *COLUMNS]
     assert table.column("drg_code").to_pylist() == ["EB19", "ES11", "ES15"]
-    assert set(table.column("reference_set").to_pylist()) == {"tiny-aaaa-2018-iqr"}
+    assert set(table.column("reference_set").to_pylist()) == {"tiny-aaaa-2018-log_3sd"}
     assert [path.name for path in published.parent.iterdir()] == ["reference_set.parquet"]
     assert [path.name for path in kept.parent.iterdir()] == [kept.name]
 
@@ -110,14 +110,14 @@ def test_a_frozen_set_needs_no_warehouse(settings):
 def test_an_incomplete_period_gives_a_provisional_set_that_moves(settings):
     write_candidate(settings, months=11)
     first = freeze_reference_set(settings)
-    assert first.is_provisional and first.name == "tiny-aaaa-2018-iqr-provisional-11-months"
+    assert first.is_provisional and first.name == "tiny-aaaa-2018-log_3sd-provisional-11-months"
     assert not list(settings.reference_sets.glob("*"))
     write_candidate(settings, factor=2, months=11)
     assert freeze_reference_set(settings).content_hash != first.content_hash
     assert weights_in_force(settings)["EB19"] == "5.0000"
     write_candidate(settings, factor=3, months=12)
     frozen = freeze_reference_set(settings)
-    assert not frozen.is_provisional and frozen.name == "tiny-aaaa-2018-iqr"
+    assert not frozen.is_provisional and frozen.name == "tiny-aaaa-2018-log_3sd"
     write_candidate(settings, factor=4, months=3)
     assert freeze_reference_set(settings) == replace(frozen, is_new=False), "once complete it stays"
     assert weights_in_force(settings)["EB19"] == "7.5000"
@@ -158,9 +158,9 @@ def test_another_scheme_version_or_period_has_a_set_of_its_own(settings):
     write_candidate(settings, factor=2)
     write_scheme_hash(settings, {"tiny": "bbbb"})
     second = freeze_reference_set(settings)
-    assert (second.name, second.is_new) == ("tiny-bbbb-2018-iqr", True)
+    assert (second.name, second.is_new) == ("tiny-bbbb-2018-log_3sd", True)
     third = freeze_reference_set(replace(settings, reference_period="2019"))
-    assert (third.name, third.is_new) == ("tiny-bbbb-2019-iqr", True)
+    assert (third.name, third.is_new) == ("tiny-bbbb-2019-log_3sd", True)
     assert weights_in_force(settings)["EB19"] == "5.0000"
     write_scheme_hash(settings, {"tiny": "aaaa"})
     assert freeze_reference_set(settings) == replace(first, is_new=False)
@@ -171,8 +171,8 @@ def test_another_scheme_version_or_period_has_a_set_of_its_own(settings):
 def test_another_trimming_method_has_a_set_of_its_own(settings):
     first = freeze_reference_set(settings)
     write_candidate(settings, factor=2)
-    second = freeze_reference_set(replace(settings, weight_trimming="log_3sd"))
-    assert (second.name, second.is_new) == ("tiny-aaaa-2018-log_3sd", True)
+    second = freeze_reference_set(replace(settings, weight_trimming="iqr"))
+    assert (second.name, second.is_new) == ("tiny-aaaa-2018-iqr", True)
     assert freeze_reference_set(settings) == replace(first, is_new=False)
 
 
@@ -190,7 +190,7 @@ def test_every_scheme_has_its_own_set(settings):
     alone = freeze_reference_set(settings)
     add_scheme(settings)
     other, tiny = freeze_reference_sets(settings)
-    assert (other.name, other.row_count, other.is_new) == ("other-cccc-2018-iqr", 1, True)
+    assert (other.name, other.row_count, other.is_new) == ("other-cccc-2018-log_3sd", 1, True)
     assert tiny == replace(alone, is_new=False), "a second scheme does not move the first one's set"
     table = pq.read_table(settings.lake / "reference_set" / "reference_set.parquet")
     assert table.column("scheme_code").to_pylist() == ["other", "tiny", "tiny", "tiny"]
@@ -217,8 +217,8 @@ def test_imported_weights_stand_before_computed_ones(settings, monkeypatch):
     imported = ImportedWeights("zj", "tiny", "0123456789abcdef", pa.Table.from_pylist(rows, schema=SCHEMA))
     monkeypatch.setattr("pipelines.reference_set.imported_weights_in_force", lambda *_: {"tiny": imported})
     other, tiny = freeze_reference_sets(settings)
-    assert other.name == "other-cccc-2018-iqr" and other.level_counts == {"drg": 1}
-    assert tiny.name == "zj-0123456789abcdef+tiny-aaaa-2018-iqr" and tiny.level_counts == {
+    assert other.name == "other-cccc-2018-log_3sd" and other.level_counts == {"drg": 1}
+    assert tiny.name == "zj-0123456789abcdef+tiny-aaaa-2018-log_3sd" and tiny.level_counts == {
         "drg": 1,
         "imported": 2,
     }
@@ -235,7 +235,7 @@ def test_imported_weights_stand_before_computed_ones(settings, monkeypatch):
     ]
     assert [str(found["ES11"][column]) for column in shown] == ["1.0000", "imported", "7.50", "8.5000", "1"]
     assert [str(found["ES15"][column]) for column in shown] == ["0.8000", "drg", "8000.00", "8.5000", "1"]
-    kept = pq.read_table(settings.reference_sets / "tiny-aaaa-2018-iqr.parquet")
+    kept = pq.read_table(settings.reference_sets / "tiny-aaaa-2018-log_3sd.parquet")
     assert set(kept.column("weight_level").to_pylist()) == {"drg"}, "what is kept is what was computed"
 
 
@@ -248,7 +248,7 @@ def test_a_provisional_set_is_published_and_not_kept(settings):
     write_candidate(settings, months=1)
     made = freeze_reference_set(settings)
     published = settings.lake / "reference_set" / "reference_set.parquet"
-    assert made.name == "tiny-aaaa-2018-iqr-provisional-1-months" and made.is_new and made.row_count == 3
+    assert made.name == "tiny-aaaa-2018-log_3sd-provisional-1-months" and made.is_new and made.row_count == 3
     assert made.content_hash == content_hash(pq.read_table(published))
     assert set(pq.read_table(published).column("reference_set").to_pylist()) == {made.name}
     assert not list(settings.reference_sets.glob("*"))

@@ -1,7 +1,7 @@
 -- One row is a grouped case of the reference period, and whether its cost lies within the trimming limits of its DRG.
 -- Trimming (domain C.4) is for weights and benchmarks only: no case is left out of a count. A cost on a limit stays, so
 -- quantiles and sums are exact: nothing here depends on rounding or on the order of the rows.
-{%- set trimming = env_var('DRGQ_WEIGHT_TRIMMING', 'iqr') %}
+{%- set trimming = env_var('DRGQ_WEIGHT_TRIMMING', 'log_3sd') %}
 {#- Method -> two percentiles, and how many times their distance the limits lie below the lower and above the upper. #}
 {%- set percentiles = {'iqr': (25, 75, 0.5, 1.5), 'iqr_symmetric': (25, 75, 1.5, 1.5), 'percentile': (1, 99, 0, 0)} %}
 {%- if trimming not in percentiles and trimming not in ('log_3sd', 'third_to_triple') %}
