@@ -222,53 +222,65 @@ def clean(column: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_in(text, NOTHING), None, text)
 
 
-def typed_select(
-    kinds: dict[str, str], source: str, extra: str = "", mangled: dict[str, str] | None = None
-) -> str:
-    """Return a select that types text columns and lists what could not be typed.
+# Kind of a column -> the macro that reads its text, and the type of what it reads.
+READERS = {
+    "whole": ("to_whole", "integer"),
+    "grams": ("to_grams", "integer"),
+    "money": ("to_money", "decimal(18, 2)"),
+    "real": ("to_real", "double"),
+    "infant_age": ("to_infant_age", "double"),
+    "date": ("to_day", "date"),
+    "moment": ("to_moment", "timestamp"),
+    "flag": ("to_flag", "boolean"),
+}
 
-    `kinds` maps column -> kind (`text`, `whole`, `grams`, `money`, `real`, `infant_age`, `date`, `moment`,
-    `flag`, or the name of a macro for text). `mangled` maps a text column -> macro that is true for values
-    a spreadsheet spoilt. The result has the columns of `kinds`, `row_no`, `file_number`, `source_row` and
-    `bad`, a list of (field, value).
+
+def type_rows(
+    connection: duckdb.DuckDBPyConnection,
+    target: str,
+    raw: pa.Table,
+    kinds: dict[str, str],
+    *,
+    extra: str = "",
+    mangled: dict[str, str] | None = None,
+) -> None:
+    """Type columns of text; leaves the table `target` and what could not be typed in `bad_value`.
+
+    `kinds` maps column -> kind: `text`, one of READERS, or the name of a macro from text to text. `mangled` maps a
+    text column -> macro that is true for values a spreadsheet spoilt. `target` has the columns of `kinds`, `row_no`,
+    `file_number`, `source_row` and `extra`; `bad_value` has `row_no`, `field` and `value`.
     """
     mangled = mangled or {}
-    macros = {
-        "whole": "to_whole",
-        "grams": "to_grams",
-        "money": "to_money",
-        "real": "to_real",
-        "infant_age": "to_infant_age",
-        "date": "to_moment",
-        "moment": "to_moment",
-        "flag": "to_flag",
-    }
-    typed, final, faults = [], [], {}
+    given = {name: len(raw) - raw.column(name).null_count for name in kinds}
+    columns = []
     for name, kind in kinds.items():
-        if kind in macros:
-            typed.append(f'{macros[kind]}("{name}") as "typed_{name}"')
-            cast = "::date" if kind == "date" else ""
-            final.append(f'"typed_{name}"{cast} as "{name}"')
-            faults[name] = f'"{name}" is not null and "typed_{name}" is null'
-        elif kind == "text":
-            final.append(f'"{name}"')
-        else:
-            final.append(f'{kind}("{name}") as "{name}"')
-        if name in mangled:
-            faults[name] = f'coalesce({mangled[name]}("{name}"), false)'
-    entries = ", ".join(
-        f"""case when {fault} then {{'field': '{name}', 'value': "{name}"}} end"""
-        for name, fault in faults.items()
+        reader, sql_type = READERS.get(kind, (kind, "varchar"))
+        read = f'"{name}"' if kind == "text" else f'{reader}("{name}")'
+        columns.append(f'{read} as "{name}"' if given[name] else f'null::{sql_type} as "{name}"')
+    connection.register("raw", raw)
+    connection.execute(f"""
+        create or replace temp table {target} as
+        select row_no, file_number, source_row, {", ".join(columns)}{", " + extra if extra else ""} from raw
+    """)
+    # Counting what was read is cheap; bad values are looked for only where the counts differ.
+    typed = [name for name, kind in kinds.items() if kind in READERS and given[name]]
+    counts = [f'count("{name}")' for name in typed] or ["count(*)"]
+    read_counts = connection.execute(f"select {', '.join(counts)} from {target}").fetchone()
+    unread = {
+        name: f't."{name}" is null and raw."{name}" is not null'
+        for name, count in zip(typed, read_counts, strict=False)
+        if count < given[name]
+    }
+    spoilt = {name: f'{macro}(raw."{name}")' for name, macro in mangled.items() if given[name]}
+    connection.execute(
+        "create or replace temp table bad_value (row_no integer, field varchar, value varchar)"
     )
-    # The list is built for the few rows that need one: over all rows it cost as much as everything else.
-    bad = f"""case when {" or ".join(f"({fault})" for fault in faults.values())}
-        then list_filter([{entries}], lambda b: b is not null) else [] end"""
-    keys = "row_no, file_number, source_row"
-    return f"""
-        with typed as (select *{"".join(", " + item for item in typed)} from {source})
-        select {keys}, {", ".join(final)}, {bad} as bad{", " + extra if extra else ""}
-        from typed
-    """
+    for name, condition in (unread | spoilt).items():
+        connection.execute(f"""
+            insert into bad_value
+            select row_no, '{name}', raw."{name}" from raw join {target} as t using (row_no) where {condition}
+        """)
+    connection.unregister("raw")
 
 
 def explain_bad(kind: str, label: str, value: str) -> tuple[str, str]:
@@ -294,7 +306,7 @@ def count_files(batch: Batch, dataset: str, accepted: str, typed: str, fee: str 
         return
     for number, total, unread in batch.connection.sql(f"""
         select file_number, sum({fee})::decimal(18, 2),
-            count(*) filter (where len(list_filter(bad, lambda b: b.field = '{fee}')) > 0)
+            count(*) filter (where row_no in (select row_no from bad_value where field = '{fee}'))
         from {typed} group by file_number
     """).fetchall():
         item = batch.files[number]

@@ -27,7 +27,7 @@ from pipelines.intake.batch import (
     load,
     replace_column,
     stack,
-    typed_select,
+    type_rows,
 )
 from pipelines.intake.completeness import measure_completeness
 from pipelines.intake.layout import FRONT_SHEET_KEYS, Layout, front_sheet_fields
@@ -113,13 +113,15 @@ def take_in_front_sheets(batch: Batch) -> None:
         return
     con = batch.connection
     kinds = sheet_kinds()
-    load(con, "raw_sheet", _comparable_names(stack(files, list(kinds))))
-    load(con, "sheet_blank", _count_blanks(files))
-    admitted_text = "admission_date as admission_text, discharge_date as discharge_text"
-    con.execute(
-        "create or replace temp table typed_sheet as "
-        + typed_select(kinds, "raw_sheet", admitted_text, dict.fromkeys(IDENTIFIERS, "is_mangled_identifier"))
+    type_rows(
+        con,
+        "typed_sheet",
+        _comparable_names(stack(files, list(kinds))),
+        kinds,
+        extra="admission_date as admission_text, discharge_date as discharge_text",
+        mangled=dict.fromkeys(IDENTIFIERS, "is_mangled_identifier"),
     )
+    load(con, "sheet_blank", _count_blanks(files))
     diagnoses, procedures = _unfold(files)
     load(con, "raw_diagnosis", diagnoses)
     load(con, "raw_procedure", procedures)
@@ -285,14 +287,13 @@ def _settle_sheets(batch: Batch) -> None:
     )
     keys = " union all ".join(
         f"select row_no, 'key_missing', '{key}', null, null from typed_sheet where {key} is null"
-        f" and len(list_filter(bad, lambda b: b.field = '{key}')) = 0"
+        f" and row_no not in (select row_no from bad_value where field = '{key}')"
         for key in FRONT_SHEET_KEYS
     )
     con.execute(f"insert into reason {keys}")
     con.execute("""
         insert into reason
-        select row_no, 'bad', b.field, b.value, null
-        from (select row_no, unnest(bad) as b from typed_sheet where len(bad) > 0)
+        select row_no, 'bad', field, value, null from bad_value
         union all
         select row_no, 'bad', 'procedure_date', raw_procedure_date, position::varchar
         from typed_procedure

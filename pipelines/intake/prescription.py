@@ -16,10 +16,9 @@ from pipelines.intake.batch import (
     count_files,
     evaluate_rules,
     explain_bad,
-    load,
     replace_column,
     stack,
-    typed_select,
+    type_rows,
 )
 from pipelines.intake.layout import PRESCRIPTION_COLUMNS, PRESCRIPTION_KEYS
 from pipelines.intake.schema import DATASETS, LINEAGE, arrow_schema
@@ -95,11 +94,13 @@ def take_in_prescriptions(batch: Batch) -> None:
         return
     for dataset in members:
         kinds = {name: KINDS[dataset].get(name, "text") for name in PRESCRIPTION_COLUMNS[dataset]}
-        load(batch.connection, f"raw_{dataset}", stack(batch.readable(dataset), list(kinds)))
-        prescribed_text = "prescribed_at as prescribed_text" if dataset == "prescription" else ""
-        batch.connection.execute(
-            f"create or replace temp table typed_{dataset} as "
-            + typed_select(kinds, f"raw_{dataset}", prescribed_text, MANGLED[dataset])
+        type_rows(
+            batch.connection,
+            f"typed_{dataset}",
+            stack(batch.readable(dataset), list(kinds)),
+            kinds,
+            extra="prescribed_at as prescribed_text" if dataset == "prescription" else "",
+            mangled=MANGLED[dataset],
         )
         _settle(batch, dataset)
         fee = "amount_yuan" if dataset != "prescription_review" else None
@@ -138,14 +139,13 @@ def _settle(batch: Batch, dataset: str) -> None:
     )
     keys = " union all ".join(
         f"select row_no, 'key_missing', '{key}', null, null from {typed} where {key} is null"
-        f" and len(list_filter(bad, lambda b: b.field = '{key}')) = 0"
+        f" and row_no not in (select row_no from bad_value where field = '{key}')"
         for key in PRESCRIPTION_KEYS[dataset]
     )
     con.execute(f"insert into reason {keys}")
-    con.execute(f"""
+    con.execute("""
         insert into reason
-        select row_no, 'bad', b.field, b.value, null
-        from (select row_no, unnest(bad) as b from {typed} where len(bad) > 0)
+        select row_no, 'bad', field, value, null from bad_value
     """)
     if dataset == "prescription":
         con.execute("""

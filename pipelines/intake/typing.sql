@@ -1,14 +1,13 @@
 -- Macros that turn cleaned text into values; each gives null where the text is null or has another form.
 -- Nothing is repaired here: a value that cannot be read is rejected by the caller with its place.
-create or replace macro is_plain_number(x) as translate(x, '0123456789.+-', '') = '';
+-- Of what a cast to decimal reads, an exponent and a grouped number are not plain.
+create or replace macro is_plain_number(x) as not (contains(x, 'E') or contains(x, 'e') or contains(x, '_'));
 create or replace macro to_money(x) as case when is_plain_number(x) then try_cast(x as decimal(18, 2)) end;
 create or replace macro to_real(x) as
     case when is_plain_number(x) then try_cast(try_cast(x as decimal(18, 6)) as double) end;
+create or replace macro whole_part(n) as case when n % 1 = 0 then try_cast(n as integer) end;
 create or replace macro to_whole(x) as
-    case
-        when is_plain_number(x) and try_cast(x as decimal(18, 4)) % 1 = 0
-            then try_cast(try_cast(x as decimal(18, 4)) as integer)
-    end;
+    case when is_plain_number(x) then whole_part(try_cast(x as decimal(18, 4))) end;
 -- Weights come as decimal(12,2) in one layout; grams are whole.
 create or replace macro to_grams(x) as
     case when is_plain_number(x) then try_cast(round(try_cast(x as decimal(18, 4))) as integer) end;
@@ -32,6 +31,7 @@ create or replace macro read_moment(x) as
     end;
 create or replace macro to_moment(x) as
     case when year(read_moment(x)) between 1850 and 2100 then read_moment(x) end;
+create or replace macro to_day(x) as to_moment(x)::date;
 create or replace macro has_time(x) as length(x) > 10;
 create or replace macro to_flag(x) as case x when '1' then true when '0' then false end;
 -- Letters of an ICD-10 code are upper, also after a dagger; only the placeholder x, which follows a digit or a point,
