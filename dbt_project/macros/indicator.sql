@@ -1,13 +1,13 @@
-{#- Organisations and periods at which every fact is summed: institution, county, city × month, quarter, year; department × year. -#}
-{% macro indicator_grouping_sets() -%}
-    grouping sets (
-        {%- for organisation in ['institution_code, ', 'county_code, ', ''] %}
-        {%- for period in ['period_month', 'period_quarter', 'period_year'] %}
-        ({{ organisation }}{{ period }}),
-        {%- endfor %}
-        {%- endfor %}
-        (institution_code, department_code, period_year)
-    )
+{#- Organisations and periods at which a fact is summed: institution, county, city × month, quarter, year; department × year
+    where the fact tells departments apart. -#}
+{% macro indicator_grouping_sets(has_departments) -%}
+    {%- set sets = ['institution_code, department_code, period_year'] if has_departments else [] -%}
+    {%- for organisation in ['institution_code, ', 'county_code, ', ''] -%}
+        {%- for period in ['period_month', 'period_quarter', 'period_year'] -%}
+            {%- do sets.append(organisation ~ period) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    grouping sets (({{ sets | join('), (') }}))
 {%- endmacro %}
 
 {#- Evaluate the registry: one scan per fact over all grouping sets, then one row per indicator, organisation and period.
@@ -29,16 +29,21 @@
 with
 
 {% for fact in facts %}
+{%- set has_departments = fact not in var('facts_without_department') %}
 {{ fact }}_summed as (
     select
         case
+            {%- if has_departments %}
             when grouping(department_code) = 0 then 'department'
+            {%- endif %}
             when grouping(institution_code) = 0 then 'institution'
             when grouping(county_code) = 0 then 'county'
             else 'city'
         end as org_level,
         case
+            {%- if has_departments %}
             when grouping(department_code) = 0 then concat(institution_code, '/', coalesce(department_code, ''))
+            {%- endif %}
             when grouping(institution_code) = 0 then institution_code
             when grouping(county_code) = 0 then county_code
             else '{{ var("city_code") }}'
@@ -54,7 +59,7 @@ with
         {{- ',' if not loop.last }}
         {%- endfor %}
     from {{ ref(fact) }}
-    group by {{ indicator_grouping_sets() }}
+    group by {{ indicator_grouping_sets(has_departments) }}
 ),
 {% endfor %}
 

@@ -21,6 +21,7 @@ SOURCE_ASSETS = {
     "delivery.finding": dg.AssetKey(["lake", "delivery"]),
     "delivery.reject": dg.AssetKey(["lake", "delivery"]),
     "delivery.file_count": dg.AssetKey(["lake", "delivery"]),
+    "delivery.profile": dg.AssetKey(["lake", "delivery"]),
     "delivery.delivery_state": dg.AssetKey(["lake", "gate_verdict"]),
     "delivery.gate_verdict": dg.AssetKey(["lake", "gate_verdict"]),
     "scheme": dg.AssetKey(["lake", "scheme"]),

@@ -43,6 +43,8 @@ UNIT_NAMES = {
     "days": "天",
     "discharges": "人次",
     "cases": "例",
+    "diagnoses": "条",
+    "procedures": "条",
 }
 UNIT_DECIMALS = {
     "weight": 4,
@@ -125,7 +127,11 @@ CHANNEL_NAMES = {
 }
 TIER_NAMES = {"red": "红", "amber": "黄", "grey": "灰"}
 # The words of an indicator's definition. What is not listed is shown as it is written in the registry.
-FACT_NAMES = {"fct_case": "出院病例", "fct_prescription": "处方"}
+FACT_NAMES = {
+    "fct_case": "出院病例",
+    "fct_prescription": "处方",
+    "fct_front_sheet_upload": "首页上传",
+}
 COLUMN_NAMES = {
     "relative_weight": "RW",
     "cost_ratio": "费用比（实际费用/标杆费用）",
@@ -143,6 +149,15 @@ COLUMN_NAMES = {
     "operation_level_2plus_count": "二级及以上手术台次",
     "drug_code": "药品",
     "drg_code": "DRG",
+    "diagnosis_count": "诊断条数",
+    "procedure_count": "手术操作条数",
+    "coded_diagnosis_count": "有编码的诊断条数",
+    "subdivided_code_count": "有第4位的诊断编码数",
+    "extended_code_count": "用到扩展码的诊断编码数",
+    "unspecified_code_count": "第4位为9的诊断编码数",
+    "required_item_count": "应填的必填项数",
+    "declared_count": "申报的首页数",
+    "accepted_count": "生效的首页数",
 }
 CONDITION_NAMES = {
     "grouping_status = 'grouped'": "入组",
@@ -164,6 +179,21 @@ CONDITION_NAMES = {
     "is_reviewed": "已点评",
     "is_reasonable": "点评合理",
     "is_machine_reasonable": "机审合理",
+    "blank_required_item_count = 0": "必填项无空缺",
+    "required_item_count > 0": "有应填的必填项",
+    "procedure_count > 0": "有手术操作",
+    "not has_principal_choice_finding": "未违反主要诊断选择的规则",
+    "not has_procedure_choice_finding": "主要手术级别不低于其他手术",
+    "not has_other_diagnosis_finding": "未违反其他诊断填写的规则",
+    "not has_principal_code_finding": "未违反主要诊断编码的规则",
+    "not has_other_code_finding": "未违反其他诊断编码的规则",
+    "not has_procedure_code_finding": "未违反手术操作编码的规则",
+    "not has_fee_finding": "未违反费用的规则",
+    "substr(principal_diagnosis_code, 1, 1) in ('R', 'Z')": "主要诊断为R、Z类",
+    "substr(principal_diagnosis_code, 1, 1) = 'R'": "主要诊断为R类",
+    "principal_diagnosis_code is not null": "主要诊断编码已填",
+    "complication_level in ('CC', 'MCC')": "计入合并症或并发症",
+    "complication_level = 'MCC'": "计入严重合并症或并发症",
 }
 
 

@@ -93,7 +93,11 @@ def _scaled(values: pa.Array, kind: pa.Decimal128Type) -> pd.Series:
 
 def read_events(release_folder: Path, name: str, date_column: str) -> pd.DataFrame:
     """Read a fact with the organisations and periods of each row, from the register and the calendar."""
-    events = read_mart(release_folder, name)
+    return place_events(release_folder, read_mart(release_folder, name), date_column)
+
+
+def place_events(release_folder: Path, events: pd.DataFrame, date_column: str) -> pd.DataFrame:
+    """Add the organisations and periods of each row; without departments where the fact has none."""
     scale = events.attrs["scale"]
     register = read_mart(release_folder, "dim_institution")
     spans = register[["institution_code", "valid_from", "valid_to", "county_code"]]
@@ -105,7 +109,8 @@ def read_events(release_folder: Path, name: str, date_column: str) -> pd.DataFra
     day = pd.PeriodIndex.from_ordinals(events[date_column], freq="D")
     events["institution"] = events["institution_code"]
     events["city"] = CITY
-    events["department"] = events["institution_code"] + "/" + events["department_code"].fillna("")
+    if "department_code" in events:
+        events["department"] = events["institution_code"] + "/" + events["department_code"].fillna("")
     events["month"] = pd.Series(day.year.astype(str) + "-" + day.month.astype(str).str.zfill(2))
     events["quarter"] = pd.Series(day.year.astype(str) + "-Q" + day.quarter.astype(str))
     events["year"] = pd.Series(day.year.astype(str))
@@ -232,10 +237,119 @@ def prescription_indicators(prescription: pd.DataFrame) -> dict[str, Sums]:
     }
 
 
-FACTS: dict[str, tuple[str, Callable[[pd.DataFrame], dict[str, Sums]]]] = {
-    "fct_case": ("discharge_date", case_indicators),
-    "fct_prescription": ("prescribed_date", prescription_indicators),
+# Which logic rules stand for an expert's reading in the proxies of the 2016 indicators, said a second time.
+PROXY_RULES = {
+    "principal_choice": {"L13", "L19", "L23", "L24"},
+    "other_diagnosis": {"L20", "L21", "L22"},
+    "principal_code": {"L18", "L28"},
+    "other_code": {"L14", "L15"},
+    "procedure_code": {"L16", "L37"},
+    "fee": {"L40", "L41", "L42", "L43", "L44", "L49"},
 }
+# Letter, two digits, then the fourth character; then up to two digits, then x and three digits.
+ICD_CODE = re.compile(r"^.{3}\.(?P<fourth>.)(?P<extension>\d{0,2})(?P<local>x\d*)?")
+
+
+def read_cases(release_folder: Path) -> pd.DataFrame:
+    """Read the discharges with what their codes and findings say of their quality, from these marts themselves."""
+    cases = read_events(release_folder, "fct_case", "discharge_date")
+    scale = cases.attrs["scale"]
+    codes = read_mart(release_folder, "fct_case_code")
+    diagnoses = codes[codes["code_type"] == "DIAGNOSIS"]
+    parts = diagnoses["icd_code"].str.extract(ICD_CODE)
+    precision = pd.DataFrame(
+        {
+            "case_id": diagnoses["case_id"],
+            "coded": 1,
+            "subdivided": parts["fourth"].notna(),
+            "extended": parts["extension"].fillna("").str.strip("0").ne("") | parts["local"].notna(),
+            "unspecified": parts["fourth"] == "9",
+        }
+    )
+    counted = precision.groupby("case_id").sum().astype("int64")
+    for column in counted.columns:
+        cases[column] = cases["case_id"].map(counted[column]).fillna(0).astype("int64")
+    principal = diagnoses[diagnoses["position"] == 1].set_index("case_id")["icd_code"]
+    cases["chapter"] = cases["case_id"].map(principal).str[0]
+    findings = read_mart(release_folder, "fct_front_sheet_finding")
+    for name, rules in PROXY_RULES.items():
+        broken = set(findings[findings["rule_id"].isin(rules)]["case_id"])
+        cases[f"passes_{name}"] = ~cases["case_id"].isin(broken)
+    cases.attrs["scale"] = scale
+    return cases
+
+
+def quality_indicators(case: pd.DataFrame) -> dict[str, Sums]:
+    """The indicators of the quality of front sheets (2016) and what stands beside them."""
+    one = pd.Series(1, index=case.index)
+    required, blank = case["required_item_count"], case["blank_required_item_count"]
+    with_procedure = case["procedure_count"] > 0
+    grouped = case["grouping_status"] == "grouped"
+    has_principal = case["chapter"].notna()
+
+    def share_passing(name: str, among_cases: pd.Series | None = None) -> Sums:
+        asked = one.astype(bool) if among_cases is None else among_cases
+        return Sums(yes(asked & case[f"passes_{name}"]), yes(asked))
+
+    return {
+        "sheet_completeness_rate": Sums(yes((required > 0) & (blank == 0)), yes(required > 0)),
+        "item_completeness_rate": Sums(required - blank, required),
+        "principal_choice_rule_pass_rate": share_passing("principal_choice"),
+        "procedure_choice_rule_pass_rate": Sums(
+            yes(with_procedure & ~case["has_procedure_choice_finding"]), yes(with_procedure)
+        ),
+        "other_diagnosis_rule_pass_rate": share_passing("other_diagnosis"),
+        "principal_code_rule_pass_rate": share_passing("principal_code"),
+        "other_code_rule_pass_rate": share_passing("other_code"),
+        "procedure_code_rule_pass_rate": share_passing("procedure_code", with_procedure),
+        "fee_rule_pass_rate": share_passing("fee"),
+        "rz_principal_share": Sums(yes(case["chapter"].isin(["R", "Z"])), yes(has_principal)),
+        "r_principal_share": Sums(yes(case["chapter"] == "R"), yes(has_principal)),
+        "subdivided_code_share": Sums(case["subdivided"], case["coded"]),
+        "extended_code_share": Sums(case["extended"], case["coded"]),
+        "unspecified_code_share": Sums(case["unspecified"], case["coded"]),
+        "mean_diagnosis_count": Sums(case["diagnosis_count"], one),
+        "mean_procedure_count": Sums(case["procedure_count"], one),
+        "complication_case_share": Sums(
+            yes(grouped & case["complication_level"].isin(["CC", "MCC"])), yes(grouped)
+        ),
+        "major_complication_case_share": Sums(
+            yes(grouped & (case["complication_level"] == "MCC")), yes(grouped)
+        ),
+    }
+
+
+def read_uploads(release_folder: Path) -> pd.DataFrame:
+    """Per institution and month with a delivery of front sheets: rows declared last, and accepted rows in force."""
+    files = read_mart(release_folder, "fct_delivery_file")
+    files = files[files["dataset"] == "front_sheet"]
+    last = files[
+        files["arrival_number"]
+        == files.groupby(["institution_code", "month"])["arrival_number"].transform("max")
+    ]
+    said = last["declared_row_count"].fillna(last["row_count"])
+    keys = ["institution_code", "month"]
+    uploads = said.groupby([last[key] for key in keys]).sum().rename("declared").to_frame()
+    uploads["accepted"] = files[files["state"] == "in_force"].groupby(keys)["accepted_count"].sum()
+    uploads = uploads.fillna({"accepted": 0}).reset_index()
+    uploads["day"] = pd.PeriodIndex(uploads["month"], freq="M").asfreq("D", "end").astype("int64")
+    uploads.attrs["scale"] = {}
+    return place_events(release_folder, uploads.drop(columns="month"), "day")
+
+
+def upload_indicators(upload: pd.DataFrame) -> dict[str, Sums]:
+    """The share of declared front sheets that are in force."""
+    return {"front_sheet_upload_rate": Sums(upload["accepted"].astype("Int64"), upload["declared"])}
+
+
+FACTS: tuple[tuple[Callable[[Path], pd.DataFrame], Callable[[pd.DataFrame], dict[str, Sums]]], ...] = (
+    (read_cases, lambda cases: {**case_indicators(cases), **quality_indicators(cases)}),
+    (
+        lambda folder: read_events(folder, "fct_prescription", "prescribed_date"),
+        prescription_indicators,
+    ),
+    (read_uploads, upload_indicators),
+)
 
 
 def recompute(release_folder: Path) -> pd.DataFrame:
@@ -246,10 +360,12 @@ def recompute(release_folder: Path) -> pd.DataFrame:
     quarter and year; departments by year.
     """
     pieces = []
-    for fact, (date_column, define) in FACTS.items():
-        events = read_events(Path(release_folder), fact, date_column)
+    for read, define in FACTS:
+        events = read(Path(release_folder))
         defined = define(events)
         for org_level in ("institution", "county", "city", "department"):
+            if org_level not in events:
+                continue
             for period_type in ("year",) if org_level == "department" else ("month", "quarter", "year"):
                 pieces.append(_summed(events, defined, org_level, period_type))
     return pd.concat(pieces, ignore_index=True)

@@ -26,8 +26,11 @@ OPTIONAL = {"denominator", "unknown", "other_readings", "valid_to", "over", "agg
 PARTS = ("numerator", "denominator", "unknown")
 COLUMNS_OF_THE_SCHEME = (
     "grouping_status", "drg_code", "relative_weight", "risk_grade", "cost_ratio", "stay_ratio",
+    "complication_level",
 )  # fmt: skip
-UNITS = {"fraction", "ratio", "groups", "weight", "yuan", "day", "discharges", "prescriptions"}
+UNITS = {
+    "fraction", "ratio", "groups", "weight", "yuan", "day", "discharges", "prescriptions", "diagnoses", "procedures",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -165,7 +168,7 @@ EXTRA = {
 
 
 def test_a_new_indicator_is_one_block_and_nothing_else(connection):
-    variables = {"indicators": [*project_vars()["indicators"], EXTRA]}
+    variables = {**project_vars(), "indicators": [*project_vars()["indicators"], EXTRA]}
     place = {
         "institution_code": "H1", "county_code": "330102", "department_code": "03",
         "period_month": "2019-03", "period_quarter": "2019-Q1", "period_year": "2019",
@@ -174,6 +177,8 @@ def test_a_new_indicator_is_one_block_and_nothing_else(connection):
     prescriptions = [{**place, "prescription_id": f"p{number}", "visit_type_code": "2"} for number in "1234"]
     create_typed_table(connection, "fct_case", contract("fct_case"), cases)
     create_typed_table(connection, "fct_prescription", contract("fct_prescription"), prescriptions)
+    uploads = [{name: value for name, value in place.items() if name != "department_code"}]
+    create_typed_table(connection, "fct_front_sheet_upload", contract("fct_front_sheet_upload"), uploads)
     connection.execute("create table int_grouping__judged_scheme as select 's' as scheme_code")
     connection.execute(f"create table dim_indicator as {render_model('dim_indicator', variables)}")
     connection.execute(f"create table fct_indicator as {render_model('fct_indicator', variables)}")
@@ -196,7 +201,10 @@ def test_a_new_indicator_is_one_block_and_nothing_else(connection):
     ).fetchall()
     # 3 organisations x 3 periods and one department's year, for every indicator: the others are as they were.
     count = len({block["id"] for block in variables["indicators"]})
-    assert counted == [(count, count * 10, count * 10)]
+    rows = count * 10 - sum(
+        block["numerator"]["fact"] in variables["facts_without_department"] for block in variables["indicators"]
+    )
+    assert counted == [(count, rows, rows)]
 
 
 @pytest.mark.parametrize("unknown, is_reportable", [(0, True), (1, True), (2, False)])
@@ -212,6 +220,7 @@ def test_a_rate_is_reportable_while_few_are_unknown(connection, unknown, is_repo
     ]
     create_typed_table(connection, "fct_case", contract("fct_case"), cases)
     create_typed_table(connection, "fct_prescription", contract("fct_prescription"), [])
+    create_typed_table(connection, "fct_front_sheet_upload", contract("fct_front_sheet_upload"), [])
     connection.execute("create table int_grouping__judged_scheme as select 's' as scheme_code")
     connection.execute(f"create table dim_indicator as {render_model('dim_indicator')}")
     connection.execute(f"create table fct_indicator as {render_model('fct_indicator')}")

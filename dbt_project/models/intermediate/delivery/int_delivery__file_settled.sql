@@ -20,6 +20,10 @@ select
     file_count.dataset_of_state as dataset,
     file_count.dataset as file_kind,
     coalesce(state.state, 'superseded') as state,
+    state.sequence as arrival_number,
+    coalesce(state.sequence = max(state.sequence) over (
+        partition by file_count.institution_code, file_count.month, file_count.dataset_of_state
+    ), false) as is_last_arrival,
     file_count.layout,
     file_count.encoding,
     file_count.row_count,

@@ -23,6 +23,8 @@ select
     accepted.record_id,
     accepted.layout,
     accepted.front_sheet_score,
+    accepted.required_item_count,
+    accepted.blank_required_item_count,
     accepted.admission_ordinal,
     accepted.sex_code,
     accepted.age_years,

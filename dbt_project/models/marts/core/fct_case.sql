@@ -32,6 +32,10 @@ fee_class as (
     select * from {{ ref('int_front_sheet__fee_class') }}
 ),
 
+quality as (
+    select * from {{ ref('int_quality__case_measured') }}
+),
+
 joined as (
     select
         sheet.*,
@@ -60,6 +64,18 @@ joined as (
         operation.operation_level_34_count,
         operation.highest_operation_level,
         operation.unlevelled_operation_count,
+        case when grouped_case.grouping_status is not null then quality.complication_level end as complication_level,
+        quality.coded_diagnosis_count,
+        quality.subdivided_code_count,
+        quality.extended_code_count,
+        quality.unspecified_code_count,
+        quality.has_principal_choice_finding,
+        quality.has_procedure_choice_finding,
+        quality.has_other_diagnosis_finding,
+        quality.has_principal_code_finding,
+        quality.has_other_code_finding,
+        quality.has_procedure_code_finding,
+        quality.has_fee_finding,
         fee_class.service_fee_yuan,
         fee_class.examination_fee_yuan,
         fee_class.drug_fee_yuan,
@@ -76,6 +92,7 @@ joined as (
     left join procedure_summary on sheet.case_id = procedure_summary.case_id
     left join operation on sheet.case_id = operation.case_id
     left join fee_class on sheet.case_id = fee_class.case_id
+    left join quality on sheet.case_id = quality.case_id
 )
 
 select
@@ -109,6 +126,11 @@ select
     length_of_stay,
     principal_diagnosis_code,
     coalesce(diagnosis_count, 0) as diagnosis_count,
+    coalesce(coded_diagnosis_count, 0) as coded_diagnosis_count,
+    coalesce(subdivided_code_count, 0) as subdivided_code_count,
+    coalesce(extended_code_count, 0) as extended_code_count,
+    coalesce(unspecified_code_count, 0) as unspecified_code_count,
+    complication_level,
     principal_procedure_code,
     coalesce(procedure_count, 0) as procedure_count,
     coalesce(operation_count, 0) as operation_count,
@@ -132,6 +154,15 @@ select
     self_paid_yuan,
     antimicrobial_fee_yuan,
     front_sheet_score,
+    required_item_count,
+    blank_required_item_count,
+    has_principal_choice_finding,
+    has_procedure_choice_finding,
+    has_other_diagnosis_finding,
+    has_principal_code_finding,
+    has_other_code_finding,
+    has_procedure_code_finding,
+    has_fee_finding,
     delivery_id,
     source_file,
     source_row

@@ -6,6 +6,8 @@ select
     dataset,
     file_kind,
     state,
+    arrival_number,
+    is_last_arrival,
     layout,
     encoding,
     row_count,

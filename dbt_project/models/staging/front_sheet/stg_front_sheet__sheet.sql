@@ -9,6 +9,8 @@ select
     record_id,
     layout,
     front_sheet_score,
+    required_item_count,
+    blank_required_item_count,
     admission_ordinal,
     sex_code,
     age_years,
