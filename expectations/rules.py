@@ -70,7 +70,8 @@ class Rule:
 
     A rule that needs several grains is several blocks with one `reported_as`: the id that findings and
     counts carry. It holds for rows whose event lies between `valid_from` and `valid_to`, both included.
-    `mend` names the mechanical mend that the rule suggests, if there is one.
+    `in_force` is the condition that a row lies in these dates. `mend` names the mechanical mend that the rule suggests,
+    if there is one.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Rule:
     valid_to: datetime.date | None
     hint: str
     mend: str
+    in_force: str
     checks: tuple[tuple[str, str, str], ...]
     example_broken: tuple[dict[str, object], ...]
     example_ok: tuple[dict[str, object], ...]
@@ -141,6 +143,13 @@ def code_domains() -> dict[str, tuple[str, ...]]:
 
 
 @cache
+def code_names(domain: str) -> dict[str, str]:
+    """Return the meanings of the codes of a list."""
+    with (RULES_DIR / "code_domain.csv").open(encoding="utf-8", newline="") as stream:
+        return {row["code"]: row["meaning_zh"] for row in csv.DictReader(stream) if row["domain"] == domain}
+
+
+@cache
 def code_lists() -> dict[str, tuple[tuple[str, str], ...]]:
     """Return the lists of codes restricted to a sex or an age: name -> ranges (from, to), both included.
 
@@ -181,7 +190,7 @@ def render_evaluation(rules: RuleSet, relations: dict[str, str]) -> str:
     number = 0
     for rule in rules.rules:
         for _, applies, predicate in rule.checks:
-            groups[rule.grain].append((number, _three_valued(applies, predicate)))
+            groups[rule.grain].append((number, _three_valued(rule.in_force, applies, predicate)))
             number += 1
     parts, joins, selected = [], [], {}
     for grain, checks in groups.items():
@@ -374,9 +383,20 @@ def rule_expression(rules: RuleSet, name: str) -> str:
     return f"case when {known} then {' or '.join(f'coalesce({name}, false)' for name in names)} end"
 
 
-def _three_valued(applies: str, predicate: str) -> str:
+def _three_valued(in_force: str, applies: str, predicate: str) -> str:
     broken = f"coalesce(({predicate}), false)"
-    return broken if not applies else f"case when ({applies}) then {broken} end"
+    condition = " and ".join(part for part in (in_force, applies) if part)
+    return f"case when ({condition}) then {broken} end" if condition else broken
+
+
+def used_columns(rules: RuleSet, index: int) -> tuple[str, ...]:
+    """Return the columns that a check looks at, its own field first where it is one of them."""
+    rule, field_name = rules.checks[index]
+    [texts] = [(applies, predicate) for name, applies, predicate in rule.checks if name == field_name]
+    known = rules.grain_columns(rule.grain)
+    words = re.findall(r"[a-z][a-z0-9_]*", re.sub(r"'[^']*'", "", f"{texts[1]} {texts[0]}"))
+    used = dict.fromkeys(word for word in words if word in known)
+    return tuple(dict.fromkeys([field_name] * (field_name in used) + list(used)))
 
 
 def _read_rule(file: str, document: dict, block: dict) -> Rule:
@@ -403,7 +423,6 @@ def _read_rule(file: str, document: dict, block: dict) -> Rule:
     document_of_rule = document.get("sources", {}).get(block["source"], {"title": block["source"]})
     valid_from = block.get("valid_from", document_of_rule.get("valid_from"))
     valid_to = block.get("valid_to", document_of_rule.get("valid_to"))
-    in_force = _in_force(document.get("event_date"), valid_from, valid_to)
     return Rule(
         id=str(block["id"]),
         reported_as=str(block.get("reported_as", block["id"])),
@@ -418,10 +437,8 @@ def _read_rule(file: str, document: dict, block: dict) -> Rule:
         valid_to=valid_to,
         hint=block.get("hint", ""),
         mend=block.get("mend", ""),
-        checks=tuple(
-            (field_name, " and ".join(part for part in (in_force, applies) if part), predicate)
-            for field_name, applies, predicate in _read_checks(name, block)
-        ),
+        in_force=_in_force(document.get("event_date"), valid_from, valid_to),
+        checks=tuple(_read_checks(name, block)),
         example_broken=_as_list(block["example_broken"]),
         example_ok=_as_list(block["example_ok"]),
     )

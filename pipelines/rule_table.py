@@ -12,7 +12,7 @@ from functools import cache
 import yaml
 
 from expectations.rules import load_rules, load_score
-from pipelines.intake.layout import front_sheet_fields
+from pipelines.intake.check import field_names
 from pipelines.settings import DBT_PROJECT_DIR
 
 SEVERITY_NAMES = {"error": "错误", "warn": "提醒", "info": "统计"}
@@ -65,24 +65,6 @@ def rule_titles() -> dict[str, tuple[str, str]]:
     for rule in load_rules("front_sheet").rules:
         titles.setdefault(rule.reported_as, (rule.title, rule.hint))
     return titles | {rule["id"]: (rule["title"], rule["hint"]) for rule in cross_sheet_rules()}
-
-
-@cache
-def field_names() -> dict[str, str]:
-    """Return the Chinese names of the fields; a repeated field goes without its number."""
-    names: dict[str, str] = {}
-    for item in front_sheet_fields():
-        name = item.name_zh.removesuffix("1") if item.slot == 1 else item.name_zh
-        names.setdefault(
-            item.field, name.removeprefix("主要") if item.field.startswith("diagnosis") else name
-        )
-    return names | {
-        "diagnosis_codes": "诊断编码",
-        "procedure_codes": "手术及操作编码",
-        "principal_diagnosis_code": "主要诊断编码",
-        "present_on_admission_code": "入院病情",
-        "coma_before_admission_hours": "昏迷时间",
-    }
 
 
 def rule_rows() -> list[RuleRow]:

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from pipelines.commands.terminal import console
+from pipelines.commands.terminal import console, refusal, settings_of
 
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from pipelines.intake.check import CheckedSheets
+    from pipelines.return_pack.summary import ScoreSummary
+
+SHOWN_RULES = 15
+SHOWN_DEPARTMENTS = 10
+SHOWN_REJECTS = 5
+MONTH = r"\d{4}-(0[1-9]|1[0-2])"
+OutOption = Annotated[Path | None, typer.Option("--out", help="输出目录", show_default=False)]
 MarkdownOption = Annotated[bool, typer.Option("--markdown", help="输出 Markdown 全表（含评分）")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `drgq`."""
     app.command("rules")(show_rules)
+    app.command("check")(check)
 
 
 def show_rules(markdown: MarkdownOption = False) -> None:
@@ -31,3 +44,129 @@ def show_rules(markdown: MarkdownOption = False) -> None:
     for row in rule_rows():
         table.add_row(row.rule_id, SEVERITY_NAMES[row.severity], row.title, row.points, row.source, row.hint)
     console.print(table)
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="病案首页文件（卫统4-1 或 HQMS，CSV 或 xlsx）")],
+    out: OutOption = None,
+    month: Annotated[
+        str | None,
+        typer.Option("--month", help="上报月份 YYYY-MM：出院日期不在该月的列为问题", show_default=False),
+    ] = None,
+) -> None:
+    """上报前自查一份病案首页：问题与评分和接收时相同，不需要全市数据和密钥。有错误或拒收时以 1 退出。"""
+    import re  # noqa: PLC0415
+
+    from pipelines.intake.check import check_front_sheets  # noqa: PLC0415
+    from pipelines.return_pack.table import check_tables, write_csv  # noqa: PLC0415
+
+    if month is not None and not re.fullmatch(MONTH, month):
+        raise refusal(f"--month {month!r} 不是 YYYY-MM")
+    excellent = settings_of(None).excellent_score
+    try:
+        checked = check_front_sheets([file], month or "")
+    except FileNotFoundError as error:
+        raise refusal(error) from error
+    _print_check(checked, excellent)
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            written = [write_csv(table, out) for table in check_tables(checked, excellent)]
+        except OSError as error:
+            raise refusal(f"无法写入 {out}：{error.strerror or error}") from error
+        console.print(f"已写入 {'、'.join(str(path) for path in written)}", soft_wrap=True)
+    if checked.has_errors:
+        raise typer.Exit(1)
+
+
+def _print_check(checked: CheckedSheets, excellent: Decimal) -> None:
+    from pipelines.return_pack.summary import summarise_blanks, summarise_scores  # noqa: PLC0415
+
+    _print_files(checked)
+    console.print(score_line(summarise_scores(checked.sheets, excellent), excellent))
+    _print_rules(checked)
+    if blanks := summarise_blanks(checked):
+        shown = "，".join(f"{item.field_zh} {item.sheet_count}" for item in blanks[:SHOWN_RULES])
+        console.print(f"评分项中未填的（首页数）：{shown}", soft_wrap=True)
+    _print_departments(checked, excellent)
+
+
+def _print_files(checked: CheckedSheets) -> None:
+    from pipelines.intake.layout import TITLES  # noqa: PLC0415
+
+    for file in checked.files:
+        console.print(
+            f"{file.source_file}：{TITLES.get(file.layout or '', '版式未识别')}，{file.encoding or '编码未识别'}，"
+            f"{file.row_count} 行，接收 {file.accepted_count}，拒收 {file.rejected_count}"
+        )
+        if file.missing_columns:
+            console.print(f"  缺少 {len(file.missing_columns)} 列：{'、'.join(file.missing_columns[:20])}")
+        if file.unknown_columns:
+            console.print(f"  不认识的列：{'、'.join(file.unknown_columns)}", markup=False)
+    for reject in checked.rejects[:SHOWN_REJECTS]:
+        place = f"第 {reject.source_row} 行" if reject.source_row else "整份"
+        console.print(
+            f"  拒收 {place}：{reject.message_zh}。{reject.remedy_zh}", soft_wrap=True, markup=False
+        )
+    if len(checked.rejects) > SHOWN_REJECTS:
+        console.print(f"  ……共 {len(checked.rejects)} 处拒收")
+    months = sorted({f"{sheet.discharge_date:%Y-%m}" for sheet in checked.sheets if sheet.discharge_date})
+    if len(months) > 1:
+        console.print(f"  注意：出院日期分属 {len(months)} 个月（{months[0]} 至 {months[-1]}），上报按月分开")
+
+
+def _print_rules(checked: CheckedSheets) -> None:
+    from pipelines.return_pack.summary import summarise_rules  # noqa: PLC0415
+    from pipelines.rule_table import SEVERITY_NAMES  # noqa: PLC0415
+
+    rules = summarise_rules(checked.findings)
+    if not rules:
+        console.print("没有违反规则的首页。")
+        return
+    table = Table(title="违反的规则（按扣分）")
+    for heading in ("规则", "级别", "问题", "首页数", "共扣分"):
+        table.add_column(heading, overflow="fold", justify="right" if heading[-1] in "数分" else "left")
+    for item in rules[:SHOWN_RULES]:
+        table.add_row(
+            item.rule_id,
+            SEVERITY_NAMES[item.severity],
+            item.title,
+            f"{item.sheet_count}/{len(checked.sheets)}",
+            f"{float(item.points_lost):g}",
+        )
+    console.print(table)
+
+
+def _print_departments(checked: CheckedSheets, excellent: Decimal) -> None:
+    from pipelines.return_pack.summary import summarise_departments  # noqa: PLC0415
+    from pipelines.return_pack.table import department_name  # noqa: PLC0415
+
+    departments = summarise_departments(checked.sheets, checked.findings, excellent)
+    if len(departments) < 2:
+        return
+    table = Table(title="按出院科别")
+    for heading in ("科别", "首页数", "平均分", "优秀", "有错误的首页"):
+        table.add_column(heading, justify="left" if heading == "科别" else "right")
+    for department in departments[:SHOWN_DEPARTMENTS]:
+        score = department.score
+        table.add_row(
+            department_name(department.department_code),
+            str(score.sheet_count),
+            f"{score.mean_score}",
+            f"{score.excellent_count}/{score.sheet_count}",
+            str(department.error_sheet_count),
+        )
+    console.print(table)
+
+
+def score_line(score: ScoreSummary, excellent: Decimal) -> str:
+    """Return scores in a sentence: mean, share of excellent sheets with its parts and cut-off, grades."""
+    from expectations.rules import load_score  # noqa: PLC0415
+
+    if not score.sheet_count:
+        return "没有可评分的首页。"
+    grades = "，".join(f"{grade.name} {score.grade_counts[grade.code]}" for grade in load_score().grades)
+    return (
+        f"评分 {score.sheet_count} 份，平均 {score.mean_score} 分；优秀率 {score.excellent_rate:.2%}"
+        f"（{score.excellent_count}/{score.sheet_count}，{float(excellent):g} 分及以上为优秀）；{grades}"
+    )

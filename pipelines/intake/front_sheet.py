@@ -170,7 +170,7 @@ def _comparable_names(raw: pa.Table) -> pa.Table:
 
 
 def _count_blanks(files: list[BatchFile]) -> pa.Table:
-    """Count, per line of the score that asks for it, the fields left blank.
+    """Say which fields that the score asks for were left blank, and count them per line (`blank_<line>`).
 
     On the paper form and in 卫统4-1 "-" is an answer (nothing to fill in); in HQMS it is how an empty text is
     written. A column that the layout does not have at all is not counted.
@@ -187,7 +187,9 @@ def _count_blanks(files: list[BatchFile]) -> pa.Table:
             empty = pc.equal(text, "").to_numpy(zero_copy_only=False)
             dash = pc.equal(text, "-").to_numpy(zero_copy_only=False)
             asked = np.repeat([name in file.table.layout.spelling for file in files], counts)
-            blank += (empty | (dash & is_hqms)) & asked
+            is_blank = (empty | (dash & is_hqms)) & asked
+            columns[f"is_blank_{name}"] = pa.array(is_blank)
+            blank += is_blank
         columns[f"blank_{item.id}"] = pa.array(blank)
     return pa.table(columns)
 

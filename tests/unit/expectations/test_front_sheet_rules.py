@@ -134,7 +134,7 @@ def test_the_list_is_complete():
 def test_a_rule_holds_from_its_date_on():
     [rule] = [rule for rule in RULES.rules if rule.id == "L33"]
     assert str(rule.valid_from) == "2020-01-01"
-    assert "discharge_date >= date '2020-01-01'" in rule.checks[0][1]
+    assert "discharge_date >= date '2020-01-01'" in rule.in_force
 
 
 def test_code_lists_are_ranges_of_equal_length():

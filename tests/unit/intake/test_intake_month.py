@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 from small_city import KEY, NAME, SHEET, CitySettings, columns_of
 
-from pipelines.intake.check import check_front_sheet
 from pipelines.intake.pseudonym import PseudonymKeyError
 from pipelines.intake.run import intake
 
@@ -407,23 +406,6 @@ def test_a_missing_key_is_a_clear_error(city):
     with pytest.raises(PseudonymKeyError, match="DRGQ_PSEUDONYM_KEY"):
         intake(CitySettings(city.settings.root, pseudonym_key=None))
     assert not city.settings.lake.exists()
-
-
-def test_check_of_one_file_needs_no_city(city, tmp_path):
-    path = city.sheets({"sex_code": "5"}, {"age_years": "x"}, {"discharge_date": "20200101"})
-    counts, findings, rejects = check_front_sheet(path)
-    assert (counts.layout, counts.row_count, counts.accepted_count, counts.rejected_count) == (
-        "wt41",
-        3,
-        2,
-        1,
-    )
-    assert [(r.source_row, r.field) for r in rejects] == [(3, "age_years")]
-    sex = next(item for item in findings if item.rule_id == "L52")
-    assert (sex.source_row, sex.field_zh, sex.column) == (2, "性别", "XB")
-    assert not city.settings.home.exists()
-    with pytest.raises(FileNotFoundError):
-        check_front_sheet(tmp_path / "none.csv")
 
 
 def test_key_changes_every_hash(city):
