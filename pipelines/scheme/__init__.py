@@ -1,1 +1,1 @@
-"""Grouping schemes as data: folders of CSV tables read into typed Parquet. How a case is grouped is dbt's business."""
+"""Grouping schemes as data: folders of CSV tables, read, checked, imported and laid out for dbt, which groups by them."""

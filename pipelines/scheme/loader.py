@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pipelines.settings import DBT_PROJECT_DIR, Settings
 
 TEXT, WHOLE, REAL = pa.string(), pa.int32(), pa.float64()
+TYPE_NAMES = {TEXT: "文本", WHOLE: "整数", REAL: "数"}
 BOUNDS = ("age_years", "age_days", "birth_weight", "length_of_stay", "icu_hours")
 
 # Column name -> type; a column marked optional may be missing and is then null (or its default).
@@ -101,7 +102,9 @@ def find_scheme(name: str, settings: Settings) -> Path:
     for place in places:
         if (place / "scheme.csv").is_file():
             return place
-    raise SchemeError(f"no grouping scheme {name!r}: looked for scheme.csv in {', '.join(map(str, places))}")
+    raise SchemeError(
+        f"没有分组方案 {name!r}：在 {'、'.join(map(str, places))} 中都没有 scheme.csv；`drgq scheme list` 列出已有的方案"
+    )
 
 
 def read_scheme(folder: Path) -> Scheme:
@@ -116,10 +119,10 @@ def read_scheme(folder: Path) -> Scheme:
         if path.is_file():
             digest.update(name.encode() + b"\0" + path.read_bytes())
         elif name not in OPTIONAL_TABLES:
-            raise SchemeError(f"{path}: file is missing; every scheme has it (see docs/schemes.md)")
+            raise SchemeError(f"{path}：缺少该文件，每个方案都须有它（见 docs/schemes.md）")
         tables[name] = _read_table(path, name, columns)
     if tables["scheme"].num_rows != 1:
-        raise SchemeError(f"{folder / 'scheme.csv'}: exactly one row is expected")
+        raise SchemeError(f"{folder / 'scheme.csv'}：须恰有一行")
     code = tables["scheme"].column("scheme_code")[0].as_py()
     tables = {
         name: table.add_column(0, "scheme_code", pa.array([code] * table.num_rows, TEXT))
@@ -142,21 +145,21 @@ def _read_table(path: Path, name: str, columns: dict[str, pa.DataType]) -> pa.Ta
             parse_options=pa_csv.ParseOptions(newlines_in_values=True),
         )
     except pa.ArrowInvalid as error:
-        raise SchemeError(f"{path}: not a UTF-8 CSV table with a header row: {error}") from error
+        raise SchemeError(f"{path}：不是有表头的 UTF-8 CSV 表：{error}") from error
     twice = sorted({column for column in columns if raw.column_names.count(column) > 1})
     if twice:
-        raise SchemeError(f"{path}: column {', '.join(twice)} occurs more than once")
+        raise SchemeError(f"{path}：列 {'、'.join(twice)} 出现不止一次")
     arrays = []
     for column, data_type in columns.items():
         if column not in raw.column_names:
             if (name, column) not in OPTIONAL_COLUMNS:
-                raise SchemeError(f"{path}: column {column} is missing")
+                raise SchemeError(f"{path}：缺少列 {column}")
             arrays.append(pa.array([DEFAULTS.get(column)] * raw.num_rows, data_type))
             continue
         try:
             values = pc.cast(raw.column(column), data_type)
         except pa.ArrowInvalid as error:
-            raise SchemeError(f"{path}: column {column} must be {data_type}: {error}") from error
+            raise SchemeError(f"{path}：列 {column} 须为{TYPE_NAMES[data_type]}：{error}") from error
         if column in DEFAULTS:
             values = pc.fill_null(values, DEFAULTS[column])
         arrays.append(values)

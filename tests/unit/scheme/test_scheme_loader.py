@@ -96,13 +96,13 @@ def test_columns_may_stand_in_any_order_among_others(tmp_path):
 
 @pytest.mark.parametrize("table", [name for name in TABLES if name not in OPTIONAL_TABLES])
 def test_a_missing_file_is_named(tmp_path, table):
-    with pytest.raises(SchemeError, match=rf"{table}\.csv: file is missing"):
+    with pytest.raises(SchemeError, match=rf"{table}\.csv：缺少该文件"):
         read_scheme(write_scheme(tmp_path, **{table: None}))
 
 
 @pytest.mark.parametrize("table, column", REQUIRED_COLUMNS)
 def test_a_missing_column_is_named_with_its_file(tmp_path, table, column):
-    with pytest.raises(SchemeError, match=rf"{table}\.csv: column {column} is missing"):
+    with pytest.raises(SchemeError, match=rf"{table}\.csv：缺少列 {column}"):
         read_scheme(write_scheme(tmp_path, **{table: without_column(table, column)}))
 
 
@@ -125,7 +125,7 @@ def test_a_missing_column_is_named_with_its_file(tmp_path, table, column):
     ],
 )
 def test_a_value_of_the_wrong_type_is_named_with_file_and_column(tmp_path, table, column, text):
-    with pytest.raises(SchemeError, match=rf"{table}\.csv: column {column} must be "):
+    with pytest.raises(SchemeError, match=rf"{table}\.csv：列 {column} 须为(整数|数)："):
         read_scheme(write_scheme(tmp_path, **{table: text}))
 
 
@@ -142,7 +142,7 @@ def test_a_value_of_the_wrong_type_is_named_with_file_and_column(tmp_path, table
 def test_a_file_that_is_no_table_is_named(tmp_path, content):
     folder = write_scheme(tmp_path)
     (folder / "mdc.csv").write_bytes(content)
-    with pytest.raises(SchemeError, match=r"mdc\.csv: "):
+    with pytest.raises(SchemeError, match=r"mdc\.csv："):
         read_scheme(folder)
 
 
@@ -150,7 +150,7 @@ def test_a_file_that_is_no_table_is_named(tmp_path, content):
 def test_a_scheme_has_exactly_one_row(tmp_path, row_count):
     header, row = tiny_scheme.TABLES["scheme"].splitlines()
     text = "\n".join([header, *[row] * row_count]) + "\n"
-    with pytest.raises(SchemeError, match=r"scheme\.csv: exactly one row"):
+    with pytest.raises(SchemeError, match=r"scheme\.csv：须恰有一行"):
         read_scheme(write_scheme(tmp_path, scheme=text))
 
 
@@ -205,7 +205,7 @@ def test_an_unknown_scheme_names_every_place_that_was_looked_at(tmp_path):
 
 def test_a_folder_without_scheme_table_is_no_scheme(tmp_path):
     folder = write_scheme(tmp_path / "half", scheme=None)
-    with pytest.raises(SchemeError, match="no grouping scheme"):
+    with pytest.raises(SchemeError, match="没有分组方案"):
         find_scheme(str(folder), settings_for(tmp_path))
 
 
