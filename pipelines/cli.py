@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from pipelines.commands import front_sheet, reference_set, scheme
+from pipelines.commands import explain, front_sheet, reference_set, scheme, scheme_comparison
 from pipelines.commands.terminal import HomeOption, console, errors, refusal, settings_of
 from pipelines.progress import Progress
 from pipelines.settings import Settings, SettingsError
@@ -23,7 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(reference_set.app, name="reference-set")
+app.add_typer(explain.app, name="explain")
 app.add_typer(scheme.app, name="scheme")
+scheme.app.command("compare")(scheme_comparison.compare)
 front_sheet.register(app)
 
 DeliveriesOption = Annotated[

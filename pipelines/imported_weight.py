@@ -69,7 +69,7 @@ def import_weights(
     if not NAME.fullmatch(name):
         raise WeightImportError(f"名称 {name!r} 不可用：请用 1 至 40 个字母、数字或下划线，以字母或数字开头")
     try:
-        scheme = read_scheme(find_scheme(scheme_name or settings.judged_scheme.split(",")[0], settings))
+        scheme = read_scheme(find_scheme(scheme_name or settings.scheme_names[0], settings))
     except SchemeError as error:
         raise WeightImportError(str(error)) from error
     records = _records_of_file(file) if file else _records_of_scheme(scheme)
@@ -113,6 +113,16 @@ def imported_weights_in_force(settings: Settings, scheme_codes: Iterable[str]) -
             )
         found[weights.scheme_code] = weights
     return found
+
+
+def names_of_scheme(settings: Settings, scheme_code: str) -> tuple[str, ...]:
+    """Of the imported weights that the settings name, those of a scheme."""
+    kept = [(name, _path(settings, name)) for name in settings.reference_set]
+    return tuple(
+        name
+        for name, path in kept
+        if path.is_file() and _imported(name, pq.read_table(path)).scheme_code == scheme_code
+    )
 
 
 def _path(settings: Settings, name: str) -> Path:

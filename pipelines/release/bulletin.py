@@ -450,7 +450,7 @@ def _trend(figures: Figures, year: str) -> dict[str, Any]:
         if tracks:
             groups.append((f"{wording.LEVEL_NAMES.get(level, '未定级')}（{len(tracks)} 家）", tracks))
     return {
-        "chart": Markup(chart.dumbbells(years, groups, "CMI")),
+        "chart": Markup(chart.dumbbells([f"{year}年" for year in years], groups, "CMI")),
         "years": years,
         "omitted": sorted({m_year for (_, _, m_year) in measures if m_year < year} - comparable),
     }

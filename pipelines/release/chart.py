@@ -171,14 +171,14 @@ def _bar_group(title: str, mean: float, bars: Sequence[Bar], ticks: Sequence[flo
 
 @dataclass(frozen=True)
 class Track:
-    """How a value of one institution moved: (value, title) per year, None where it is not reportable."""
+    """How a value of one institution moved: (value, title) per year or scheme, None where it is not reportable."""
 
     label: str
     note: str
     dots: Sequence[tuple[float | None, str]]
 
 
-def dumbbells(years: Sequence[str], groups: Sequence[tuple[str, Sequence[Track]]], axis: str) -> str:
+def dumbbells(names: Sequence[str], groups: Sequence[tuple[str, Sequence[Track]]], axis: str) -> str:
     """One line per institution, one chart per group (title, tracks), all on one scale. No value, no dot."""
     values = [
         value for _, tracks in groups for track in tracks for value, _ in track.dots if value is not None
@@ -187,11 +187,11 @@ def dumbbells(years: Sequence[str], groups: Sequence[tuple[str, Sequence[Track]]
         return ""
     spread = max(values) - min(values) or max(values) or 1
     ticks = nice_ticks(max(0.0, min(values) - spread * 0.06), max(values) + spread * 0.06, 6)
-    return "".join(_track_group(title, years, tracks, ticks, axis) for title, tracks in groups)
+    return "".join(_track_group(title, names, tracks, ticks, axis) for title, tracks in groups)
 
 
 def _track_group(
-    title: str, years: Sequence[str], tracks: Sequence[Track], ticks: Sequence[float], axis: str
+    title: str, names: Sequence[str], tracks: Sequence[Track], ticks: Sequence[float], axis: str
 ) -> str:
     width, left, right, row, head = 980.0, 180.0, 230.0, 25.0, 32.0
     scale = (width - left - right) / (ticks[-1] - ticks[0])
@@ -200,28 +200,29 @@ def _track_group(
     def place(value: float) -> float:
         return left + (value - ticks[0]) * scale
 
-    colours = dict(zip(years, YEAR_COLOURS[-len(years) :], strict=False))
+    colours = dict(zip(names, YEAR_COLOURS[-len(names) :], strict=False))
     parts = [_text(0, 18, title, size=13, extra=' font-weight="700"')]
     parts += [_rect(0, head + row * number, width, row, "#f6f8fa") for number in range(0, len(tracks), 2)]
     for tick in ticks:
         parts.append(_line(place(tick), head - 4, place(tick), bottom + 4))
         parts.append(_text(place(tick), bottom + 19, tick_text(tick), anchor="middle", fill=MUTED))
     parts.append(_text(width - right + 14, bottom + 19, axis, fill=MUTED))
-    for number, year in enumerate(years):
-        x = left + 78 * number
-        parts.append(f'<circle cx="{_n(x + 6)}" cy="14" r="6" fill="{colours.get(year, ACCENT)}"/>')
-        parts.append(_text(x + 17, 18, f"{year}年"))
+    x = left
+    for name in names:
+        parts.append(f'<circle cx="{_n(x + 6)}" cy="14" r="6" fill="{colours.get(name, ACCENT)}"/>')
+        parts.append(_text(x + 17, 18, name))
+        x += 17 + text_width(name, 12) + 22
     for number, track in enumerate(tracks):
         y = head + row * number + row / 2
         parts.append(_text(left - 10, y + 4, track.label, size=13, anchor="end"))
-        found = [(year, *dot) for year, dot in zip(years, track.dots, strict=True) if dot[0] is not None]
+        found = [(name, *dot) for name, dot in zip(names, track.dots, strict=True) if dot[0] is not None]
         if len(found) > 1:
             low, high = min(dot[1] for dot in found), max(dot[1] for dot in found)
             parts.append(_line(place(low), y, place(high), y, stroke="#9db3c8", width=2.4))
         parts += [
-            f'<circle cx="{_n(place(value))}" cy="{_n(y)}" r="6" fill="{colours.get(year, ACCENT)}" '
+            f'<circle cx="{_n(place(value))}" cy="{_n(y)}" r="6" fill="{colours.get(name, ACCENT)}" '
             f'stroke="#fff" stroke-width="1.2"><title>{escape(text)}</title></circle>'
-            for year, value, text in found
+            for name, value, text in found
         ]
         parts.append(_text(width - right + 14, y + 4, track.note))
     return _svg(width, bottom + 26, parts, f"{title} {axis}")
@@ -453,6 +454,38 @@ def state_name(state: str) -> str:
         "held_behind": "新批次暂缓，旧批次仍生效",
         "missing": "未收到",
     }[state]
+
+
+def month_columns(title: str, months: Sequence[str], cells: Sequence[tuple[float | None, str, str]]) -> str:
+    """One column per month from zero, the last in the accent colour; cells are (value, label, tooltip).
+
+    A month without a value has a gap and a dash. Labels stand above the columns, the scale is the chart's own.
+    """
+    width, height, left, top, bottom = 480.0, 150.0, 4.0, 44.0, 22.0
+    found = [value for value, _, _ in cells if value is not None]
+    largest = max(found, default=0.0) or 1.0
+    step = (width - 2 * left) / max(len(months), 1)
+    parts = [_text(left, 16, title, size=13, extra=' font-weight="700"')]
+    floor = height - bottom
+    parts.append(_line(left, floor, width - left, floor, stroke=MUTED, width=0.8))
+    for index, (month, (value, label, tip)) in enumerate(zip(months, cells, strict=True)):
+        middle = left + step * (index + 0.5)
+        is_last = index == len(months) - 1
+        shown = f"{month[2:4]}年" if index == 0 or month.endswith("-01") else ""
+        parts.append(_text(middle, height - 6, shown + month[5:], size=10, anchor="middle", fill=MUTED))
+        if value is None:
+            parts.append(_text(middle, floor - 5, "—", size=11, anchor="middle", fill=MUTED))
+            continue
+        tall = max(1.0, value / largest * (floor - top)) if value else 0.0
+        colour = ACCENT if is_last else "#a9bfd6"
+        parts.append(_rect(middle - step * 0.36, floor - tall, step * 0.72, tall, colour, title=tip))
+        parts.append(
+            _text(
+                middle, floor - tall - 4, label, size=9.5, anchor="middle", fill=INK if is_last else MUTED,
+                extra=' font-weight="700"' if is_last else "",
+            )
+        )  # fmt: skip
+    return _svg(width, height, parts, title)
 
 
 def sparkline(values: Sequence[float | None]) -> str:
