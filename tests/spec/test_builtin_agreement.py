@@ -21,7 +21,7 @@ from tests.engine import group_cases
 REFERENCE = Path(os.environ.get("DRGQ_REFERENCE_DIR") or PROJECT_ROOT.parent / "shared")
 CASES = REFERENCE / "conformance" / "chs_drg_11" / "cases.csv.gz"
 # What is reached, rounded down: it may only become better.
-LEAST_AGREEMENT = {"mdc_code": 0.91, "adrg_code": 0.77, "drg_code": 0.72}
+LEAST_AGREEMENT = {"mdc_code": 0.92, "adrg_code": 0.77, "drg_code": 0.73}
 
 
 @pytest.fixture(scope="module")
