@@ -12,6 +12,7 @@ from pipelines.assets.assessment import build_assessment_assets
 from pipelines.assets.cost_growth import build_cost_growth_assets
 from pipelines.assets.intake import build_intake_assets
 from pipelines.assets.release import build_release_assets
+from pipelines.assets.review import build_review_assets
 from pipelines.assets.warehouse import build_warehouse_assets
 from pipelines.checks.gate import build_gate_checks
 from pipelines.checks.release import build_release_checks
@@ -34,6 +35,7 @@ def build_definitions(settings: Settings, progress: Progress = QUIET) -> dg.Defi
             *build_warehouse_assets(settings, progress),
             *build_cost_growth_assets(settings, progress),
             *build_release_assets(settings, progress),
+            *build_review_assets(settings, progress),
             *build_assessment_assets(settings),
         ],
         asset_checks=[*build_gate_checks(settings), *build_release_checks(settings)],

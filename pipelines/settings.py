@@ -123,6 +123,11 @@ class Settings:
         return self.home / "releases"
 
     @property
+    def reviews(self) -> Path:
+        """The reviewer's pages, two per month, and their index."""
+        return self.home / "reviews"
+
+    @property
     def reference_sets(self) -> Path:
         """Frozen relative weights and benchmarks, one Parquet file per set, and `imported/` weights."""
         return self.home / "reference_sets"

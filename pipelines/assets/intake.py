@@ -214,6 +214,9 @@ def _describe_months(settings: Settings, months: list[str]) -> dict[str, dict[st
                     ),
                     RULE_HEADINGS,
                 )
+            described[month]["delivery"]["审核页（发布后生成）"] = dg.MetadataValue.path(
+                str(settings.reviews / f"{month}.html")
+            )
             described[month]["delivery"]["未上报的机构"] = metadata_table(
                 _rows(
                     connection,

@@ -186,6 +186,7 @@ def _places(current: Path) -> RenderableType:
     for name, place in (
         ("公报", f"{current}/bulletin.html"),
         ("考核工作簿", f"{current}/assessment.xlsx"),
+        ("月度审核", f"{current.parent.parent}/reviews/index.html"),
         ("数据集", f"{current}/marts.duckdb（只读；另有 {current}/parquet/）"),
         ("查询", f'drgq query "{SAMPLE_QUERY}"'),
         ("运行记录", "make dev（Dagster 界面）"),
