@@ -11,7 +11,7 @@ import pyarrow as pa
 
 # The rules that won, per case: those of the first attempt that found a group, as the result takes them.
 WINNER = """
-    create or replace temp view trace_winner as
+    create or replace temp table trace_winner as
     with first_match as (
         select grouping_case.case_id, drg_match.*
         from int_grouping__drg_match as drg_match
@@ -52,7 +52,7 @@ WINNER = """
 """
 # The codes by which the rules that won were satisfied.
 EVIDENCE = """
-    create or replace temp view trace_evidence as
+    create or replace temp table trace_evidence as
     select distinct
         won.case_id,
         won.rule_level,
@@ -83,7 +83,7 @@ EVIDENCE = """
 """
 # The other diagnoses that are a MCC or CC, and the list by which the principal diagnosis excludes one.
 COMPLICATION = """
-    create or replace temp view trace_complication as
+    create or replace temp table trace_complication as
     with diagnosis as (
         select grouping_case.case_id, case_code.is_principal, case_code.code
         from int_grouping__case_code as case_code
