@@ -1,0 +1,134 @@
+"""Which front sheets are accepted, and what the senders of the others are told.
+
+A sheet is rejected only if it cannot be keyed, typed or placed; every reason becomes a reject in plain words. What is
+wrong with an accepted sheet is a matter of the rules.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from pipelines.intake.batch import Batch, explain_bad
+from pipelines.intake.layout import FRONT_SHEET_KEYS, Layout, front_sheet_fields
+
+DATASET = "front_sheet"
+INSTITUTION_NAME = re.compile(r".{2,40}(院|中心|站|所|室|部|诊)")
+INSTITUTION_CODE = re.compile(r"[0-9A-Za-z_-]{2,32}")
+PERSONAL = re.compile(r"\d{17}[0-9Xx]|\d{15}|1\d{10}")
+
+
+def settle_sheets(batch: Batch, kinds: dict[str, str]) -> None:
+    """Decide which sheets are rejected and why; leaves `accepted_sheet`."""
+    con = batch.connection
+    con.execute(
+        "create or replace temp table reason "
+        "(row_no integer, rule_id varchar, field varchar, value varchar, detail varchar)"
+    )
+    keys = " union all ".join(
+        f"select row_no, 'key_missing', '{key}', null, null from typed_sheet where {key} is null"
+        f" and row_no not in (select row_no from bad_value where field = '{key}')"
+        for key in FRONT_SHEET_KEYS
+    )
+    con.execute(f"insert into reason {keys}")
+    con.execute("""
+        insert into reason
+        select row_no, 'bad', field, value, null from bad_value
+        union all
+        select row_no, 'bad', 'procedure_date', raw_procedure_date, position::varchar
+        from typed_procedure
+        where raw_procedure_date is not null and procedure_date is null
+        union all
+        select row_no, 'institution_mismatch', 'institution_name', institution_name, null
+        from typed_sheet join file using (file_number)
+        where is_placed and layout = 'wt41' and institution_name is not null
+            and len(institution_names) > 0 and not list_contains(institution_names, institution_name)
+            and institution_name <> institution_code
+        union all
+        select row_no, 'institution_mismatch', 'stated_institution_code', stated_institution_code, null
+        from typed_sheet join file using (file_number)
+        where is_placed and layout = 'hqms' and stated_institution_code <> institution_code
+        union all
+        select row_no, 'month_mismatch', 'discharge_date', discharge_text, strftime(discharge_date, '%Y-%m')
+        from typed_sheet join file using (file_number)
+        where is_placed and (discharge_date < month_start or discharge_date >= month_end + 1)
+    """)
+    con.execute("""
+        insert into reason
+        with candidate as (
+            select row_no, delivery_number, record_id, admission_ordinal
+            from typed_sheet join file using (file_number)
+            where row_no not in (select row_no from reason)
+        ),
+        repeated as (
+            select delivery_number, record_id, admission_ordinal, min(row_no) as first_row_no
+            from candidate group by all having count(*) > 1
+        )
+        select candidate.row_no, 'duplicate_key', 'record_id', null, file.source_file || '|' || first.source_row
+        from candidate join repeated using (delivery_number, record_id, admission_ordinal)
+            join typed_sheet as first on first.row_no = repeated.first_row_no
+            join file on file.file_number = first.file_number
+        where candidate.row_no > repeated.first_row_no
+    """)
+    con.execute("""
+        create or replace temp view accepted_sheet as
+        select * from typed_sheet where row_no not in (select row_no from reason)
+    """)
+    _report_reasons(batch, kinds)
+
+
+def _report_reasons(batch: Batch, kinds: dict[str, str]) -> None:
+    kinds = {**kinds, "procedure_date": "date"}
+    rows = []
+    for file_number, source_row, rule_id, field, value, detail, text in batch.connection.sql("""
+        select file_number, source_row, rule_id, field, value, detail, discharge_text
+        from reason join typed_sheet using (row_no)
+        order by row_no, field, detail
+    """).fetchall():
+        item = batch.files[file_number]
+        delivery = batch.deliveries[item.delivery_number]
+        label = _label(item.table.layout, field, detail if field == "procedure_date" else None)
+        shown = value
+        rejected_by = rule_id
+        if rule_id == "bad":
+            rejected_by, message = explain_bad(kinds[field], label, value)
+            shown = value if _may_show(field) else None
+            if shown is None:
+                message = message.replace(f"“{value}”", "的值")
+        elif rule_id == "key_missing":
+            message = f"关键项 {label} 为空"
+        elif rule_id == "institution_mismatch":
+            message = f"{label} 为{_shown_institution(value)},文件夹机构为 {delivery.institution_code}"
+            shown = None
+        elif rule_id == "month_mismatch":
+            message = f"{label} “{text}”属于 {detail},文件夹月份为 {delivery.month}"
+        else:
+            first_file, first_row = detail.split("|")
+            where = "" if first_file == item.name else f"{first_file} "
+            message = f"病案号与住院次数和{where}第 {first_row} 行相同"
+        rows.append((file_number, source_row, rejected_by, field, shown, message))
+    batch.reject_rows(DATASET, rows)
+
+
+def _shown_institution(value: str) -> str:
+    """Return an institution as delivered; what a shifted row put there instead is not repeated."""
+    if INSTITUTION_NAME.fullmatch(value) or (
+        INSTITUTION_CODE.fullmatch(value) and not PERSONAL.fullmatch(value)
+    ):
+        return f"“{value}”"
+    return "其他内容"
+
+
+@cache
+def _dispositions() -> dict[str, str]:
+    return {item.field: item.disposition for item in front_sheet_fields()}
+
+
+def _may_show(field: str) -> bool:
+    return _dispositions()[field] == "keep"
+
+
+def _label(layout: Layout, field: str, slot: str | None) -> str:
+    names = {item.key: item.name_zh for item in front_sheet_fields()}
+    key = f"{field}@{slot}" if slot else field
+    return f"{names[key]}({layout.spelling.get(key, key)})"

@@ -1,0 +1,217 @@
+"""What the rules and the score say of accepted front sheets.
+
+The columns that the rules of `expectations/` are written against are laid out here, one relation per grain; blanks are
+counted as the score counts them. Which sheets are accepted is settled before.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations.rules import load_rules, load_score, render_lines, render_points, render_score
+from pipelines.intake.batch import (
+    Batch,
+    BatchFile,
+    collect_findings,
+    combined,
+    evaluate_rules,
+    gather,
+    load,
+)
+from pipelines.intake.completeness import measure_completeness
+from pipelines.intake.schema import FEES
+from pipelines.intake.sheet_conversion import HOUR, STAY_DAYS, TYPED_PROCEDURE
+
+DATASET = "front_sheet"
+# "Of which" items are part of another item and are never added.
+OF_WHICH = (
+    "physical_therapy_fee_yuan",
+    "anaesthesia_fee_yuan",
+    "operation_fee_yuan",
+    "antimicrobial_fee_yuan",
+)
+FEE_ITEMS = tuple(fee for fee in FEES if fee not in (*OF_WHICH, "total_fee_yuan", "self_paid_yuan"))
+
+
+# Counts per sheet that the score asks for: over diagnoses and over procedures.
+DIAGNOSIS_COUNTS = {
+    "other_diagnosis_without_name_count": "position > 1 and diagnosis_name is null",
+    "other_diagnosis_without_code_count": "position > 1 and diagnosis_code is null",
+    "diagnosis_without_admission_state_count": "present_on_admission_code is null",
+}
+PROCEDURE_COUNTS = {
+    "procedure_count": "true",
+    "other_procedure_without_name_count": "position > 1 and raw_procedure_name is null",
+    "other_procedure_without_code_count": "position > 1 and procedure_code is null",
+    "procedure_without_date_count": "procedure_date is null",
+    "operation_without_anaesthesia_count": (
+        "raw_procedure_level_code is not null and raw_anaesthesia_code is null"
+    ),
+}
+
+
+def judge_sheets(batch: Batch, files: list[BatchFile], case_ids: pa.Array) -> dict[str, pa.Array]:
+    """Judge the accepted sheets; outputs findings, returns columns of the sheets in order of `row_no`.
+
+    `case_ids` are the keys of the sheets, in the same order.
+    """
+    load(batch.connection, "sheet_blank", _count_blanks(files))
+    _build_rule_views(batch)
+    rules = load_rules(DATASET)
+    relations = {"sheet": "rule_sheet", "diagnosis": "rule_diagnosis", "procedure": "rule_procedure"}
+    evaluate_rules(batch, rules, relations, "accepted_sheet")
+    _score_sheets(batch)
+    batch.outputs["finding_front_sheet"] = collect_findings(
+        batch, rules, case_ids, "accepted_sheet", "point_lost"
+    )
+    completeness = measure_completeness(batch)
+    return {
+        "front_sheet_score": _fetch_scores(batch),
+        **{name: combined(completeness, name) for name in completeness.column_names},
+    }
+
+
+def _count_blanks(files: list[BatchFile]) -> pa.Table:
+    """Say which fields that the score asks for were left blank, and count them per line (`blank_<line>`).
+
+    On the paper form and in 卫统4-1 "-" is an answer (nothing to fill in); in HQMS it is how an empty text is
+    written. A column that the layout does not have at all is not counted.
+    """
+    counts = [len(file.table.source_row) for file in files]
+    is_hqms = np.repeat([file.table.layout.name == "hqms" for file in files], counts)
+    columns: dict[str, pa.Array] = {"row_no": pa.array(range(sum(counts)), pa.int32())}
+    for item in load_score().items:
+        if not item.blank_fields:
+            continue
+        blank = np.zeros(sum(counts), np.int32)
+        for name in item.blank_fields:
+            text = pc.utf8_trim_whitespace(pc.fill_null(gather(files, name), ""))
+            empty = pc.equal(text, "").to_numpy(zero_copy_only=False)
+            dash = pc.equal(text, "-").to_numpy(zero_copy_only=False)
+            asked = np.repeat([name in file.table.layout.spelling for file in files], counts)
+            is_blank = (empty | (dash & is_hqms)) & asked
+            columns[f"is_blank_{name}"] = pa.array(is_blank)
+            blank += is_blank
+        columns[f"blank_{item.id}"] = pa.array(blank)
+    return pa.table(columns)
+
+
+def _score_sheets(batch: Batch) -> None:
+    """Score the sheets; leaves `score_line`, a column per line of the score, and `point_lost`, per verdict."""
+    score = load_score()
+    lines = ", ".join(f"{expression} as {name}" for name, expression in render_lines(score).items())
+    batch.connection.execute(f"""
+        create or replace temp table score_line as
+        select row_no, {lines} from rule_sheet join rule_verdict using (row_no)
+    """)
+    points = ", ".join(
+        f"""case when "{name}" then {{'verdict': '{name}', 'points': {expression}}} end"""
+        for name, expression in render_points(score).items()
+    )
+    batch.connection.execute(f"""
+        create or replace temp table point_lost as
+        select row_no, unnest(list_filter([{points}], lambda p: p is not null), recursive := true)
+        from score_line join rule_verdict using (row_no)
+        where {" or ".join(f'"{name}"' for name in score.verdicts)}
+    """)
+
+
+def _fetch_scores(batch: Batch) -> pa.Array:
+    scores = batch.table(f"select {render_score(load_score())} as score from score_line order by row_no")
+    return combined(scores, "score")
+
+
+def _build_rule_views(batch: Batch) -> None:
+    """Lay out the columns that the rules are written against, one relation per grain."""
+    given = {
+        "admission_date": "s.admission_date::date",
+        "discharge_date": "s.discharge_date::date",
+        "admission_hour": HOUR.format(name="admission"),
+        "discharge_hour": HOUR.format(name="discharge"),
+        "stated_length_of_stay": "s.length_of_stay",
+        "length_of_stay": STAY_DAYS,
+        "age_in_days": "date_diff('day', birth_date, s.admission_date::date)::integer",
+        "layout": "file.layout",
+        "month_start": "file.month_start",
+        "month_end": "file.month_end",
+        "principal_diagnosis_code": "d.principal_diagnosis_code",
+        "principal_diagnosis_name": "d.principal_diagnosis_name",
+        "diagnosis_codes": "d.diagnosis_codes",
+        **{name: f"coalesce(d.{name}, 0)::integer" for name in DIAGNOSIS_COUNTS},
+        **{name: f"coalesce(p.{name}, 0)::integer" for name in PROCEDURE_COUNTS},
+        "principal_procedure_code": "p.principal_procedure_code",
+        "principal_procedure_name": "p.principal_procedure_name",
+        **{f"blank_{item.id}": f"b.blank_{item.id}" for item in load_score().items if item.blank_fields},
+        "procedure_codes": "p.procedure_codes",
+        "same_discharge_count": "coalesce(r.same_discharge_count, 1)::integer",
+        "fee_item_count": " + ".join(f"({fee} is not null)::integer" for fee in FEE_ITEMS),
+        "fee_items_yuan": f"({' + '.join(f'coalesce({fee}, 0)' for fee in FEE_ITEMS)})::decimal(18, 2)",
+    }
+    rules = load_rules(DATASET)
+    columns = ", ".join(f"{given.get(name, f's.{name}')} as {name}" for name in rules.columns["sheet"])
+    con = batch.connection
+    _find_repeated_stays(batch)
+    con.execute(f"""
+        create or replace temp table rule_sheet as
+        with d as (
+            select row_no, list(diagnosis_code order by position) filter (where diagnosis_code is not null)
+                    as diagnosis_codes,
+                max(diagnosis_code) filter (where position = 1) as principal_diagnosis_code,
+                max(diagnosis_name) filter (where position = 1) as principal_diagnosis_name,
+                {_counts(DIAGNOSIS_COUNTS)}
+            from typed_diagnosis group by row_no
+        ),
+        p as (
+            select row_no, list(procedure_code order by position) filter (where procedure_code is not null)
+                    as procedure_codes,
+                max(procedure_code) filter (where position = 1) as principal_procedure_code,
+                max(raw_procedure_name) filter (where position = 1) as principal_procedure_name,
+                {_counts(PROCEDURE_COUNTS)}
+            from typed_procedure group by row_no
+        )
+        select s.row_no, {columns}
+        from accepted_sheet as s join file using (file_number) join sheet_blank as b using (row_no)
+            left join d using (row_no) left join p using (row_no)
+            left join repeated_stay as r using (row_no)
+    """)
+    con.execute("""
+        create or replace temp view rule_diagnosis as
+        select * from typed_diagnosis join rule_sheet using (row_no)
+    """)
+    slot_columns = ", ".join(
+        f"{name if name in TYPED_PROCEDURE else f'raw_{name}'} as {name}"
+        for name in rules.columns["procedure"]
+        if name != "position"
+    )
+    con.execute(f"""
+        create or replace temp view rule_procedure as
+        select * from (select row_no, position, {slot_columns} from typed_procedure)
+            join rule_sheet using (row_no)
+    """)
+
+
+def _counts(conditions: dict[str, str]) -> str:
+    return ", ".join(
+        f"count(*) filter (where {condition}) as {name}" for name, condition in conditions.items()
+    )
+
+
+def _find_repeated_stays(batch: Batch) -> None:
+    """Leave `repeated_stay`: sheets that share record number and discharge with others of their delivery."""
+    batch.connection.execute("""
+        create or replace temp table repeated_stay as
+        with stay as (
+            select row_no, delivery_number, record_id, discharge_date, discharge_hour
+            from accepted_sheet join file using (file_number)
+        ),
+        repeated as (
+            select delivery_number, record_id, discharge_date, discharge_hour, count(*) as same_discharge_count
+            from stay group by all having count(*) > 1
+        )
+        select stay.row_no, repeated.same_discharge_count
+        from stay join repeated on stay.delivery_number = repeated.delivery_number
+            and stay.record_id = repeated.record_id and stay.discharge_date = repeated.discharge_date
+            and stay.discharge_hour is not distinct from repeated.discharge_hour
+    """)
