@@ -31,7 +31,7 @@
 {% macro assessment_reason() -%}
     concat(
         case
-            when reason_id in ('repealed', 'outside_cohort', 'grade_unknown', 'nothing_delivered', 'no_value') then ''
+            when reason_id in ('repealed', 'outside_cohort', 'grade_unknown', 'nothing_delivered', 'nothing_reported', 'no_value') then ''
             else concat(
                 '实际值', {{ shown('value') }},
                 case
@@ -61,6 +61,7 @@
             when 'outside_cohort' then '该机构不在条款规定的机构范围内，不适用。'
             when 'grade_unknown' then '该机构等次未定，无法确定适用甲等或乙等目标，数据不足。'
             when 'nothing_delivered' then '该年度没有生效的上报数据，数据不足。'
+            when 'nothing_reported' then '该年度没有上报该指标的分子、分母，数据不足。'
             when 'no_value' then '没有可计算的数值（分母为零或缺失），数据不足。'
             when 'denominator_too_small' then '分母低于最低例数，数据不足。'
             when 'months_missing' then concat(

@@ -16,6 +16,7 @@ MARTS = (
     "fct_case_grouping",
     "fct_prescription",
     "fct_front_sheet_finding",
+    "fct_reported_value",
     "fct_front_sheet_rule",
     "fct_front_sheet_field",
     "fct_front_sheet_upload",

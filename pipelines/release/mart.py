@@ -50,7 +50,14 @@ MARTS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("target_id", "org_level", "org_code", "period"),
     ),
     "fct_front_sheet_finding": ("一行是一份病案首页违反的一条规则", ("case_id", "rule_id", "field")),
-    "fct_front_sheet_rule": ("一行是机构×月份×规则的违反数与适用数", ("institution_code", "month", "rule_id")),
+    "fct_reported_value": (
+        "一行是机构自报的一个指标×期间，取最后一次上报",
+        ("indicator_id", "institution_code", "period"),
+    ),
+    "fct_front_sheet_rule": (
+        "一行是机构×月份×规则的违反数与适用数",
+        ("institution_code", "month", "rule_id"),
+    ),
     "fct_front_sheet_field": ("一行是机构×月份×字段的填写数与应填数", ("institution_code", "month", "field")),
     "fct_front_sheet_upload": ("一行是机构×月份的申报数与生效数", ("institution_code", "period_month")),
     "fct_cost_growth_flag": ("一行是一条费用增长线索（供复核，非结论）", ("flag_id",)),

@@ -131,6 +131,7 @@ FACT_NAMES = {
     "fct_case": "出院病例",
     "fct_prescription": "处方",
     "fct_front_sheet_upload": "首页上传",
+    "fct_reported_value": "机构自报",
 }
 COLUMN_NAMES = {
     "relative_weight": "RW",
@@ -179,6 +180,10 @@ CONDITION_NAMES = {
     "is_reviewed": "已点评",
     "is_reasonable": "点评合理",
     "is_machine_reasonable": "机审合理",
+    "is_excellent_front_sheet": "评分达到优秀线",
+    "front_sheet_score is not null": "已评分",
+    "record_quality_code = '1'": "病案质量填“甲”",
+    "record_quality_code in ('1', '2', '3')": "病案质量已填",
     "blank_required_item_count = 0": "必填项无空缺",
     "required_item_count > 0": "有应填的必填项",
     "procedure_count > 0": "有手术操作",

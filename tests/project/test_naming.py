@@ -26,7 +26,7 @@ TERMS = {
     "grade", "ownership", "owner_level", "institution_level",
     # grouping and weight
     "relative_weight", "risk_grade", "reference_set", "length_of_stay", "ungrouped_reason",
-    "front_sheet_score", "birth_weight_grams", "position", "fee_cv", "fee_riv", "stay_cv", "stay_riv",
+    "front_sheet_score", "front_sheet_grade", "birth_weight_grams", "position", "fee_cv", "fee_riv", "stay_cv", "stay_riv",
     # indicator and target
     "question", "unit", "direction", "source", "clause", "owner", "fact", "numerator", "denominator", "value",
     "minimum_denominator", "scope", "aggregation", "level_min", "level_max", "cohort", "comparator",

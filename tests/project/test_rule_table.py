@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import yaml
+
 from expectations.rules import load_rules, load_score
 from pipelines.rule_table import render_markdown, rule_rows, rule_titles
-from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 
 PAGE = PROJECT_ROOT / "docs" / "front-sheet-rules.md"
 
@@ -28,3 +30,12 @@ def test_every_rule_and_every_line_of_the_score_is_on_the_page():
 
 def test_the_cut_off_is_one_number():
     assert Settings(home=PAGE, deliveries=PAGE).excellent_score == load_score().excellent
+    macro = (DBT_PROJECT_DIR / "macros" / "front_sheet.sql").read_text(encoding="utf-8")
+    assert f"env_var('DRGQ_EXCELLENT_SCORE', '{load_score().excellent}')" in macro
+
+
+def test_the_grades_of_the_warehouse_are_those_of_the_score():
+    grades = yaml.safe_load((DBT_PROJECT_DIR / "dbt_project.yml").read_text(encoding="utf-8"))["vars"][
+        "front_sheet_grades"
+    ]
+    assert grades == [{"code": grade.code, "least": grade.least} for grade in load_score().grades]

@@ -221,6 +221,14 @@ def case_indicators(case: pd.DataFrame) -> dict[str, Sums]:
         "mean_blood_cost_yuan": mean_of("blood_product_fee_yuan"),
         "mean_other_cost_yuan": mean_of("unclassified_fee_yuan"),
         "mean_length_of_stay": mean_of("length_of_stay"),
+        # Excellent is a score of 90 or more, unless set otherwise.
+        "front_sheet_excellent_rate": Sums(
+            yes(case["front_sheet_score"] >= 90 * 10 ** scale["front_sheet_score"]),
+            yes(case["front_sheet_score"].notna()),
+        ),
+        "front_sheet_grade_a_share": Sums(
+            yes(case["record_quality_code"] == "1"), yes(case["record_quality_code"].isin(["1", "2", "3"]))
+        ),
     }
 
 
@@ -337,6 +345,36 @@ def read_uploads(release_folder: Path) -> pd.DataFrame:
     return place_events(release_folder, uploads.drop(columns="month"), "day")
 
 
+def read_reported(release_folder: Path) -> pd.DataFrame:
+    """What institutions reported; a value of a year belongs to the year alone and stands before those of its months."""
+    reported = read_mart(release_folder, "fct_reported_value")
+    scale = reported.attrs["scale"]
+    months = reported["period"].where(reported["period"].str.len() == 7, reported["period"] + "-12")
+    reported["day"] = pd.PeriodIndex(months, freq="M").asfreq("D", "end").astype("int64")
+    reported.attrs["scale"] = scale
+    placed = place_events(release_folder, reported, "day")
+    is_of_year = placed["period"].str.len() == 4
+    keys = ["indicator_id", "institution_code", "year"]
+    has_value_of_year = is_of_year.groupby([placed[key] for key in keys]).transform("any")
+    placed.loc[is_of_year, ["month", "quarter"]] = None
+    placed.loc[has_value_of_year & ~is_of_year, "year"] = None
+    placed.attrs["scale"] = scale
+    return placed
+
+
+def reported_indicators(reported: pd.DataFrame) -> dict[str, Sums]:
+    """Grade-A records among those of the submitted sample."""
+    scale = reported.attrs["scale"]
+    grade_a = reported["indicator_id"] == "grade_a_record_rate"
+    both = grade_a & reported["numerator"].notna() & reported["denominator"].notna()
+    sample = among(reported["denominator"], both)
+    return {
+        "grade_a_record_rate": Sums(
+            among(reported["numerator"], both), sample / 10 ** scale["denominator"], scale=scale["numerator"]
+        )
+    }
+
+
 def upload_indicators(upload: pd.DataFrame) -> dict[str, Sums]:
     """The share of declared front sheets that are in force."""
     return {"front_sheet_upload_rate": Sums(upload["accepted"].astype("Int64"), upload["declared"])}
@@ -349,6 +387,7 @@ FACTS: tuple[tuple[Callable[[Path], pd.DataFrame], Callable[[pd.DataFrame], dict
         prescription_indicators,
     ),
     (read_uploads, upload_indicators),
+    (read_reported, reported_indicators),
 )
 
 
@@ -770,6 +809,17 @@ def last_day(year: str) -> int:
     return pd.Period(f"{year}-12-31", freq="D").ordinal
 
 
+# What is delivered month by month; a reported value covers its year alone.
+DATASET_OF_FACT = {"fct_prescription": "prescription", "fct_reported_value": None}
+
+
+def delivered_months(evidence: Evidence, institution: str, year: str, dataset: str | None) -> set[str]:
+    """The months of a year in which a dataset is in force; for what is reported by the year, all that are expected."""
+    if dataset is None:
+        return expected_months(evidence, institution, year)
+    return evidence.months.get((institution, year, dataset), set())
+
+
 def expected_months(evidence: Evidence, institution: str, year: str) -> set[str]:
     """The months of a year in which an institution stands in the register for a day or more."""
     spans = evidence.institutions[evidence.institutions["institution_code"] == institution]
@@ -865,8 +915,8 @@ def judge(
         return "not_applicable"
     before = str(int(year) - 1)
     indicator = evidence.indicators[indicator_id]
-    dataset = "prescription" if indicator["fact"] == "fct_prescription" else "front_sheet"
-    delivered = evidence.months.get((code, year, dataset), set())
+    dataset = DATASET_OF_FACT.get(indicator["fact"], "front_sheet")
+    delivered = delivered_months(evidence, code, year, dataset)
     value, count, unknown, enough = evidence.find(indicator_id, code, year)
     asked = count if count is not None else evidence.find("discharge_count", code, year)[0] or 0
     previous = actual_of_the_year_before(evidence, indicator_id, code, before, dataset)
@@ -902,12 +952,12 @@ def judge(
 
 
 def actual_of_the_year_before(
-    evidence: Evidence, indicator_id: str, institution: str, year: str, dataset: str
+    evidence: Evidence, indicator_id: str, institution: str, year: str, dataset: str | None
 ) -> Fraction | None:
     """What a year is improved upon: its value, if that year could itself be judged."""
     value, _, _, is_enough = evidence.find(indicator_id, institution, year)
     expected = expected_months(evidence, institution, year)
-    delivered = evidence.months.get((institution, year, dataset), set())
+    delivered = delivered_months(evidence, institution, year, dataset)
     return value if expected and is_enough and len(delivered) >= len(expected) else None
 
 

@@ -179,6 +179,7 @@ def test_a_new_indicator_is_one_block_and_nothing_else(connection):
     create_typed_table(connection, "fct_prescription", contract("fct_prescription"), prescriptions)
     uploads = [{name: value for name, value in place.items() if name != "department_code"}]
     create_typed_table(connection, "fct_front_sheet_upload", contract("fct_front_sheet_upload"), uploads)
+    create_typed_table(connection, "fct_reported_value", contract("fct_reported_value"), uploads)
     connection.execute("create table int_grouping__judged_scheme as select 's' as scheme_code")
     connection.execute(f"create table dim_indicator as {render_model('dim_indicator', variables)}")
     connection.execute(f"create table fct_indicator as {render_model('fct_indicator', variables)}")
@@ -202,7 +203,8 @@ def test_a_new_indicator_is_one_block_and_nothing_else(connection):
     # 3 organisations x 3 periods and one department's year, for every indicator: the others are as they were.
     count = len({block["id"] for block in variables["indicators"]})
     rows = count * 10 - sum(
-        block["numerator"]["fact"] in variables["facts_without_department"] for block in variables["indicators"]
+        block["numerator"]["fact"] in variables["facts_without_department"]
+        for block in variables["indicators"]
     )
     assert counted == [(count, rows, rows)]
 
@@ -221,6 +223,7 @@ def test_a_rate_is_reportable_while_few_are_unknown(connection, unknown, is_repo
     create_typed_table(connection, "fct_case", contract("fct_case"), cases)
     create_typed_table(connection, "fct_prescription", contract("fct_prescription"), [])
     create_typed_table(connection, "fct_front_sheet_upload", contract("fct_front_sheet_upload"), [])
+    create_typed_table(connection, "fct_reported_value", contract("fct_reported_value"), [])
     connection.execute("create table int_grouping__judged_scheme as select 's' as scheme_code")
     connection.execute(f"create table dim_indicator as {render_model('dim_indicator')}")
     connection.execute(f"create table fct_indicator as {render_model('fct_indicator')}")

@@ -118,6 +118,7 @@ addressed as (
         institution.period as assessed_period,
         institution.institution_code,
         clause.document_status = 'repealed' as is_repealed,
+        clause.fact = 'fct_reported_value' as is_reported,
         case
             when clause.cohort = 'day-surgery pilots' then not institution.is_day_surgery_pilot
             when clause.cohort = 'not day-surgery pilots' then institution.is_day_surgery_pilot
@@ -148,9 +149,10 @@ gathered as (
             * cast(coalesce(case when addressed.has_denominator then measured.denominator end, discharges.numerator, 0) as double)
             as is_mostly_unknown,
         measured.unknown_count,
-        -- Last year's actual counts only where that year could itself be judged.
+        -- Last year's actual counts only where that year could itself be judged; a reported value covers its year alone.
         case
-            when previous.is_reportable and previous_delivered.month_count >= previous_expected.month_count then previous.value
+            when previous.is_reportable
+                and (addressed.is_reported or previous_delivered.month_count >= previous_expected.month_count) then previous.value
         end as previous_value,
         previous.scheme_code as previous_scheme_code,
         reading.value as other_reading_value,
@@ -212,13 +214,14 @@ judged as (
             when is_repealed then 'repealed'
             when is_outside_cohort then 'outside_cohort'
             when is_grade_unknown then 'grade_unknown'
-            when delivered_month_count = 0 then 'nothing_delivered'
+            when is_reported and value is null then 'nothing_reported'
+            when not is_reported and delivered_month_count = 0 then 'nothing_delivered'
             when value is null then 'no_value'
             -- What has begun has begun: missing months and empty flags cannot take it back.
             when (aggregation = 'share_having' or comparator = 'achieved') and value >= 1 then 'met'
             when is_mostly_unknown then 'flags_unknown'
             when not is_reportable then 'denominator_too_small'
-            when delivered_month_count < expected_month_count then 'months_missing'
+            when not is_reported and delivered_month_count < expected_month_count then 'months_missing'
             when comparator = 'improve' and previous_value is null then 'no_previous_value'
             when holds is null then 'no_threshold'
             when comparator in ('improve', 'maintain') and is_scheme_dependent and previous_scheme_code <> scheme_code then 'scheme_changed'
@@ -333,8 +336,8 @@ select
     case
         when reason_id in ('repealed', 'outside_cohort') then 'not_applicable'
         when reason_id in (
-            'grade_unknown', 'nothing_delivered', 'no_value', 'denominator_too_small', 'months_missing', 'flags_unknown',
-            'no_previous_value', 'institutions_unassessed', 'no_threshold'
+            'grade_unknown', 'nothing_delivered', 'nothing_reported', 'no_value', 'denominator_too_small', 'months_missing',
+            'flags_unknown', 'no_previous_value', 'institutions_unassessed', 'no_threshold'
         ) then 'insufficient'
         when reason_id in ('scheme_changed', 'readings_differ', 'scheme_too_small', 'delivery_held') then 'to_review'
         else reason_id

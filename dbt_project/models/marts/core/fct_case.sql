@@ -154,6 +154,13 @@ select
     self_paid_yuan,
     antimicrobial_fee_yuan,
     front_sheet_score,
+    case
+        {%- for grade in var('front_sheet_grades') %}
+        when front_sheet_score >= {{ grade.least }} then '{{ grade.code }}'
+        {%- endfor %}
+    end as front_sheet_grade,
+    front_sheet_score >= {{ excellent_score() }} as is_excellent_front_sheet,
+    record_quality_code,
     required_item_count,
     blank_required_item_count,
     has_principal_choice_finding,

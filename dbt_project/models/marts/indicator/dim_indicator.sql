@@ -3,7 +3,7 @@ select
     '{{ indicator.id }}' as indicator_id,
     date '{{ indicator.valid_from }}' as valid_from,
     {% if indicator.valid_to %}date '{{ indicator.valid_to }}'{% else %}cast(null as date){% endif %} as valid_to,
-    '{{ indicator.name }}' as indicator_name,
+    '{{ indicator.name | replace('{excellent_score}', excellent_score()) }}' as indicator_name,
     '{{ indicator.question }}' as question,
     '{{ indicator.unit }}' as unit,
     '{{ indicator.direction }}' as direction,
