@@ -125,10 +125,15 @@ def read_examples(lake: Path, broken: pd.DataFrame, limit: int = EXAMPLES) -> pd
     wanted = wanted.assign(
         metric=[metrics.get(key) for key in zip(wanted["dataset"], wanted["rule_id"], strict=True)]
     )
-    columns = [name for name in DATASETS["front_sheet"] if f"blank.{name}" in set(wanted["metric"])]
+    # Blank items are looked up in the sheets themselves, as far as the lake keeps the field; only if anyone asks.
+    asked = set(wanted["metric"])
+    conditions = {"required_items_blank": "blank_required_item_count > 0"}
+    conditions |= {f"blank.{name}": f"{name} is null" for name in DATASETS["front_sheet"]}
     blank = "".join(
-        f" union all select delivery_id, 'front_sheet', 'blank.{name}', case_id, source_row from sheet where {name} is null"
-        for name in columns
+        f" union all select delivery_id, 'front_sheet', '{metric}', case_id, source_row"
+        f" from all_front_sheet semi join wanted using (delivery_id) where {condition}"
+        for metric, condition in conditions.items()
+        if metric in asked
     )
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.register("wanted", wanted)
@@ -136,15 +141,9 @@ def read_examples(lake: Path, broken: pd.DataFrame, limit: int = EXAMPLES) -> pd
             connection.execute(f"create view all_{name} as from read_parquet({_all_files(lake, name)})")
         return connection.execute(
             f"""
-            with sheet as (
-                from all_front_sheet semi join (from wanted where contains(metric, 'blank')) using (delivery_id)
-            ),
-            found as (
+            with found as (
                 select distinct delivery_id, dataset, rule_id as metric, row_key, source_row
                 from all_finding semi join wanted using (delivery_id)
-                union all
-                select delivery_id, 'front_sheet', 'required_items_blank', case_id, source_row
-                from sheet where blank_required_item_count > 0
                 {blank}
             )
             select delivery_id, dataset, wanted.rule_id, row_key

@@ -155,7 +155,8 @@ _REJECTS = """
 _RULES = """
     select month, rule_id, sum(broken_count) as broken_count, sum(applicable_count) as applicable_count,
         count(*) filter (where broken_count > 0) as institution_count,
-        max_by(institution_code, broken_count) as most_institution_code, max(broken_count) as most_count
+        first(institution_code order by broken_count desc, institution_code) as most_institution_code,
+        max(broken_count) as most_count
     from fct_front_sheet_rule
     group by month, rule_id
     having sum(broken_count) > 0
