@@ -39,14 +39,18 @@ FLAG_SCHEMA = pa.schema(
 )
 CASES = """
     select
-        c.institution_code, i.institution_level, c.mdc_code, c.drg_code, cast(c.period_year as integer) as year,
+        c.institution_code, i.institution_level, g.mdc_code, g.drg_code, cast(c.period_year as integer) as year,
         cast(c.age_years as double) as age_years, c.sex_code = '2' as is_female,
         coalesce(c.admission_route_code = '1', false) as is_emergency, c.diagnosis_count,
         {fees}
     from marts.fct_case c
     join marts.dim_institution i
         on c.institution_code = i.institution_code and c.discharge_date between i.valid_from and i.valid_to
-    where c.grouping_status = 'grouped' and c.period_year in (?, ?) and c.age_years is not null
+    -- Both years under the scheme of the later one: what is compared must be the same groups.
+    join marts.fct_case_grouping g
+        on c.case_id = g.case_id
+        and g.scheme_code = (select max(scheme_code) from marts.fct_case where period_year = $year)
+    where g.grouping_status = 'grouped' and c.period_year in ($year, $year_before) and c.age_years is not null
 """
 
 
@@ -79,7 +83,9 @@ def flag_years(settings: Settings) -> CostGrowthSummary:
             ).fetchall()
         ]
         for year in years[1:]:
-            cases = connection.execute(CASES.format(fees=fees), [str(int(year) - 1), year]).df()
+            cases = connection.execute(
+                CASES.format(fees=fees), {"year": year, "year_before": str(int(year) - 1)}
+            ).df()
             result = flag_cost_growth(cases)
             if result.reason:
                 reasons[year] = result.reason

@@ -9,17 +9,28 @@ import os
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 BUILT_IN_SCHEME = "builtin_2026"
 WEIGHT_TRIMMINGS = ("log_3sd", "iqr", "iqr_symmetric", "percentile", "third_to_triple")
+FIRST_YEAR, LAST_YEAR = 1, 9999
 DEMO_PSEUDONYM_KEY = b"demonstration city: a published key protects nobody"
 
 
 class SettingsError(Exception):
     """A setting is missing or cannot be used; the message names the variable and the remedy."""
+
+
+@dataclass(frozen=True)
+class JudgedSpan:
+    """The grouping scheme (name or folder) under which discharges from `first_year` to `last_year` are judged."""
+
+    scheme: str
+    first_year: int
+    last_year: int
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ class Settings:
         if (deliveries / ".demonstration").exists():
             label = "演示数据（虚构），不可用于考核"
             key = key or DEMO_PSEUDONYM_KEY
-        return cls(
+        settings = cls(
             home=home,
             deliveries=deliveries,
             pseudonym_key=key or None,
@@ -91,6 +102,42 @@ class Settings:
             excellent_score=Decimal(excellent),
             data_label=env.get("DRGQ_DATA_LABEL", label),
         )
+        _ = settings.judged_spans
+        return settings
+
+    @property
+    def scheme_names(self) -> tuple[str, ...]:
+        """The grouping schemes in force (names or folders), each once. Raises SettingsError."""
+        return tuple(dict.fromkeys(name for name, _ in _scheme_terms(self.judged_scheme)))
+
+    @property
+    def judged_spans(self) -> tuple[JudgedSpan, ...]:
+        """Which scheme is judged in which years of discharge, by year, without overlap. Raises SettingsError.
+
+        The first scheme without years is judged in all years that no other one has been given.
+        """
+        terms = _scheme_terms(self.judged_scheme)
+        given = sorted((*years, name) for name, years in terms if years is not None)
+        spans = [JudgedSpan(name, first, last) for first, last, name in given]
+        for one, next_one in pairwise(spans):
+            if one.last_year >= next_one.first_year:
+                raise SettingsError(
+                    f"DRGQ_SCHEME：{one.scheme} 与 {next_one.scheme} 都用于评价 {next_one.first_year} 年；每年只能有一个"
+                )
+        gaps = _gaps(spans)
+        rest = next((name for name, years in terms if years is None), None)
+        if rest is not None:
+            spans += [JudgedSpan(rest, first, last) for first, last in gaps]
+        elif missing := [
+            max(first, int(self.first_month[:4]))
+            for first, last in gaps
+            if last >= int(self.first_month[:4]) and first <= int(self.last_month[:4])
+        ]:
+            raise SettingsError(
+                f"DRGQ_SCHEME {self.judged_scheme!r} 没有说 {missing[0]} 年用哪个方案评价："
+                "给最后一个方案写“名称:起始年-”，或加一个不带年份的方案用于其余年份"
+            )
+        return tuple(sorted(spans, key=lambda span: span.first_year))
 
     @property
     def lake(self) -> Path:
@@ -151,3 +198,39 @@ class Settings:
             "DRGQ_WEIGHT_TRIMMING": self.weight_trimming,
             "DO_NOT_TRACK": "1",
         }
+
+
+def _scheme_terms(text: str) -> list[tuple[str, tuple[int, int] | None]]:
+    """The schemes of DRGQ_SCHEME in order, with the first and last year of discharge that they are judged in, if said."""
+    terms: list[tuple[str, tuple[int, int] | None]] = []
+    for term in filter(None, map(str.strip, text.split(","))):
+        name, colon, years = term.rpartition(":")
+        if not colon or not re.fullmatch(r"[\d-]*", years, re.ASCII):
+            terms.append((term, None))
+            continue
+        parts = re.fullmatch(r"(\d{4})(?:(-)(\d{4})?)?|-(\d{4})", years)
+        if not name or parts is None:
+            raise SettingsError(
+                f"DRGQ_SCHEME 的 {term!r} 不是“名称”“名称:年”“名称:年-年”“名称:年-”或“名称:-年”"
+            )
+        first = int(parts[1] or FIRST_YEAR)
+        last = int(parts[3] or parts[4] or (LAST_YEAR if parts[2] else first))
+        if first > last:
+            raise SettingsError(f"DRGQ_SCHEME 的 {term!r}：起始年晚于终止年")
+        terms.append((name, (first, last)))
+    if not terms:
+        raise SettingsError("DRGQ_SCHEME 为空：请给出分组方案的名称，`drgq scheme list` 列出已有的方案")
+    return terms
+
+
+def _gaps(spans: list[JudgedSpan]) -> list[tuple[int, int]]:
+    """The years between, before and after spans that are in order and apart."""
+    gaps = []
+    following = FIRST_YEAR
+    for span in spans:
+        if span.first_year > following:
+            gaps.append((following, span.first_year - 1))
+        following = span.last_year + 1
+    if following <= LAST_YEAR:
+        gaps.append((following, LAST_YEAR))
+    return gaps

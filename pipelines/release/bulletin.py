@@ -68,7 +68,9 @@ def render_bulletin(connection: duckdb.DuckDBPyConnection) -> str:
         "title": TITLE,
         "release": figures.release,
         "scheme": wording.scheme_label(figures.release.get("scheme_code")),
-        "is_builtin": (figures.release.get("scheme_code") or "").startswith("builtin"),
+        "is_builtin": any(
+            code.startswith("builtin") for code in (figures.release.get("scheme_code") or "").split("|")
+        ),
         "period": figures.period,
     }
     if figures.period.year is None:

@@ -203,9 +203,11 @@ CONDITION_NAMES = {
 
 
 def scheme_label(scheme_code: str | None) -> str:
-    """Name the grouping scheme and, for a built-in one, say that it is not official."""
+    """Name the grouping scheme and, for a built-in one, say that it is not official; several stand between `|`."""
     if not scheme_code:
         return "未分组"
+    if "|" in scheme_code:
+        return "；".join(map(scheme_label, scheme_code.split("|")))
     if scheme_code.startswith("builtin"):
         return f"内置分组方案（非官方）{scheme_code}"
     return f"导入的分组方案 {scheme_code}"

@@ -78,6 +78,7 @@ OPTIONAL_COLUMNS = {
 }
 OPTIONAL_TABLES = {"code_map", "code"}
 DEFAULTS = {"match": "exact"}
+JUDGED_SCHEME_SCHEMA = pa.schema([("scheme_code", TEXT), ("first_year", WHOLE), ("last_year", WHOLE)])
 
 
 class SchemeError(Exception):
@@ -169,21 +170,32 @@ def _read_table(path: Path, name: str, columns: dict[str, pa.DataType]) -> pa.Ta
 def publish_schemes(settings: Settings) -> dict[str, Scheme]:
     """Write the schemes in force under `<lake>/scheme/`: one Parquet per table, all schemes together.
 
-    `scheme.parquet` additionally carries `content_hash` and `is_judged`. Returns the schemes by code.
+    `scheme.parquet` additionally carries `content_hash`; `judged_scheme.parquet` says which scheme is judged in which
+    years of discharge (scheme_code, first_year, last_year). Returns the schemes by code.
+
+    Raises SchemeError for a scheme that cannot be read, or two of one code.
     """
-    schemes = {}
-    for name in dict.fromkeys(settings.judged_scheme.split(",")):
-        scheme = read_scheme(find_scheme(name.strip(), settings))
+    schemes: dict[str, Scheme] = {}
+    codes: dict[str, str] = {}
+    for name in settings.scheme_names:
+        scheme = read_scheme(find_scheme(name, settings))
+        if scheme.scheme_code in schemes:
+            raise SchemeError(
+                f"DRGQ_SCHEME 中的 {name} 与另一个方案的编码都是 {scheme.scheme_code}：请只用其中一个"
+            )
         schemes[scheme.scheme_code] = scheme
-    judged = next(iter(schemes))
+        codes[name] = scheme.scheme_code
+    tables = {name: pa.concat_tables([scheme.tables[name] for scheme in schemes.values()]) for name in TABLES}
+    tables["scheme"] = tables["scheme"].append_column(
+        "content_hash", pa.array([scheme.content_hash for scheme in schemes.values()])
+    )
+    spans = [(codes[span.scheme], span.first_year, span.last_year) for span in settings.judged_spans]
+    tables["judged_scheme"] = pa.table(
+        [list(column) for column in zip(*spans, strict=True)], schema=JUDGED_SCHEME_SCHEMA
+    )
     target = settings.lake / "scheme"
     target.mkdir(parents=True, exist_ok=True)
-    for name in TABLES:
-        table = pa.concat_tables([scheme.tables[name] for scheme in schemes.values()])
-        if name == "scheme":
-            table = table.append_column(
-                "content_hash", pa.array([scheme.content_hash for scheme in schemes.values()])
-            ).append_column("is_judged", pa.array([code == judged for code in schemes]))
+    for name, table in tables.items():
         aside = target / f".{name}.parquet"
         pq.write_table(table, aside, compression="zstd")
         aside.replace(target / f"{name}.parquet")

@@ -38,6 +38,8 @@ def connection():
     with duckdb.connect() as con:
         yield con
 
+JUDGED_SCHEME = "create table int_grouping__judged_scheme as select 's' as scheme_code, 1 as first_year, 9999 as last_year"
+
 
 def evaluate(connection, part: dict, rows: list[dict]) -> Decimal:
     """Evaluate a part of a block on rows of its fact as the template does: no row that counts gives 0."""
@@ -180,7 +182,7 @@ def test_a_new_indicator_is_one_block_and_nothing_else(connection):
     uploads = [{name: value for name, value in place.items() if name != "department_code"}]
     create_typed_table(connection, "fct_front_sheet_upload", contract("fct_front_sheet_upload"), uploads)
     create_typed_table(connection, "fct_reported_value", contract("fct_reported_value"), uploads)
-    connection.execute("create table int_grouping__judged_scheme as select 's' as scheme_code")
+    connection.execute(JUDGED_SCHEME)
     connection.execute(f"create table dim_indicator as {render_model('dim_indicator', variables)}")
     connection.execute(f"create table fct_indicator as {render_model('fct_indicator', variables)}")
 
@@ -224,7 +226,7 @@ def test_a_rate_is_reportable_while_few_are_unknown(connection, unknown, is_repo
     create_typed_table(connection, "fct_prescription", contract("fct_prescription"), [])
     create_typed_table(connection, "fct_front_sheet_upload", contract("fct_front_sheet_upload"), [])
     create_typed_table(connection, "fct_reported_value", contract("fct_reported_value"), [])
-    connection.execute("create table int_grouping__judged_scheme as select 's' as scheme_code")
+    connection.execute(JUDGED_SCHEME)
     connection.execute(f"create table dim_indicator as {render_model('dim_indicator')}")
     connection.execute(f"create table fct_indicator as {render_model('fct_indicator')}")
     found = connection.execute(

@@ -25,6 +25,7 @@ INSTITUTIONS = """
 CASES = """
     create table marts.fct_case as
     select
+        concat_ws('-', n, i, year, drg_code) as case_id, 's' as scheme_code,
         'H' || n as institution_code, 'MDCE' as mdc_code, drg_code, cast(year as varchar) as period_year,
         make_date(cast(year as bigint), 1 + i % 12, 5) as discharge_date, 'grouped' as grouping_status,
         40 + i as age_years, cast(1 + i % 2 as varchar) as sex_code, cast(1 + i % 3 as varchar) as admission_route_code,
@@ -32,6 +33,10 @@ CASES = """
         {fees}
     from range(1, 13) as institution (n), range(40) as stay (i), (values {years}) as y (year),
         (values ('ES15', 9000), ('EB19', 30000)) as drg (drg_code, base)
+"""
+GROUPING = """
+    create view marts.fct_case_grouping as
+    select case_id, scheme_code, grouping_status, mdc_code, drg_code from marts.fct_case
 """
 FACTOR = (
     "(1 + 0.4 * ((i * 7 + n * 3) % 11 - 5) / 5.0) * (1 + 0.01 * ((n * 5 + year) % 7 - 3))"
@@ -59,6 +64,7 @@ def build(home: Path, *years: int) -> Settings:
     with duckdb.connect(str(settings.warehouse)) as connection:
         connection.execute(INSTITUTIONS)
         connection.execute(CASES.format(fees=fees, years=", ".join(f"({year})" for year in years)))
+        connection.execute(GROUPING)
     return settings
 
 
@@ -158,10 +164,27 @@ def test_cases_that_are_not_grouped_or_have_no_age_are_not_seen(tmp_path, judged
         change(
             settings,
             "insert into marts.fct_case select * replace (drug_fee_yuan * 10 as drug_fee_yuan,"
-            f" {status} as grouping_status, {age} as age_years) from marts.fct_case"
+            f" concat(case_id, {status}, 'again') as case_id, {status} as grouping_status, {age} as age_years)"
+            " from marts.fct_case"
             " where institution_code = 'H2' and period_year = '2019' and grouping_status = 'grouped'"
             " and age_years is not null",
         )
+    flag_years(settings)
+    assert written(settings).to_pylist() == written(judged[0]).to_pylist()
+
+
+def test_across_a_change_of_scheme_both_years_are_seen_under_the_later_one(tmp_path, judged):
+    """2018 is judged under a scheme that calls every group otherwise; the answers are those of one scheme."""
+    settings = build(tmp_path, 2018, 2019)
+    change(
+        settings,
+        "drop view marts.fct_case_grouping;"
+        "create table marts.fct_case_grouping as select case_id, scheme_code, grouping_status, mdc_code, drg_code"
+        " from marts.fct_case;"
+        "insert into marts.fct_case_grouping select * replace ('old' as scheme_code, 'MDCX' as mdc_code, 'X' as drg_code)"
+        " from marts.fct_case_grouping;"
+        "update marts.fct_case set scheme_code = 'old', mdc_code = 'MDCX', drg_code = 'X' where period_year = '2018'",
+    )
     flag_years(settings)
     assert written(settings).to_pylist() == written(judged[0]).to_pylist()
 

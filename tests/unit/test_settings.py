@@ -72,6 +72,49 @@ def test_the_environment_is_read(monkeypatch):
     assert settings.data_label == "试运行" and settings.pseudonym_key == KEY.encode()
 
 
+def spans_of(text: str, **others: str) -> list[tuple[str, int, int]]:
+    settings = Settings(home=Path(), deliveries=Path(), judged_scheme=text, **others)
+    return [(span.scheme, span.first_year, span.last_year) for span in settings.judged_spans]
+
+
+@pytest.mark.parametrize(
+    "text, names, spans",
+    [
+        ("a", ("a",), [("a", 1, 9999)]),
+        (" a , b ,", ("a", "b"), [("a", 1, 9999)]),
+        ("a:2018-2019,b:2020-", ("a", "b"), [("a", 2018, 2019), ("b", 2020, 9999)]),
+        ("b:2020-,a:-2019", ("b", "a"), [("a", 1, 2019), ("b", 2020, 9999)]),
+        ("a,b:2020", ("a", "b"), [("a", 1, 2019), ("b", 2020, 2020), ("a", 2021, 9999)]),
+        ("a:2018,b:2019,a:2020-", ("a", "b"), [("a", 2018, 2018), ("b", 2019, 2019), ("a", 2020, 9999)]),
+        ("a:2018-,b", ("a", "b"), [("b", 1, 2017), ("a", 2018, 9999)]),
+        ("c:/schemes/a", ("c:/schemes/a",), [("c:/schemes/a", 1, 9999)]),
+    ],
+)
+def test_every_year_of_discharge_has_one_judged_scheme(text, names, spans):
+    assert Settings(home=Path(), deliveries=Path(), judged_scheme=text).scheme_names == names
+    assert spans_of(text) == spans
+
+
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ("", "为空"), (" , ", "为空"), ("a:18", "'a:18'"), ("a:", "'a:'"), (":2018", "':2018'"), ("a:2019-2018", "晚于"),
+        ("a:-", "'a:-'"), ("a:20182019", "20182019"), ("a:2018-2019,b:2019-", "2019 年"),
+        ("a:2018,b:2020-", "2019 年"), ("a:2018-2020", "2021 年"), ("a:2019-", "2018 年"),
+    ],
+)  # fmt: skip
+def test_schemes_that_leave_a_year_open_or_take_it_twice_are_refused(monkeypatch, text, word):
+    monkeypatch.setenv("DRGQ_SCHEME", text)
+    with pytest.raises(SettingsError, match="DRGQ_SCHEME") as raised:
+        Settings.from_environment()
+    assert word in str(raised.value)
+
+
+def test_only_the_years_taken_in_need_a_judged_scheme():
+    months = {"first_month": "2019-06", "last_month": "2020-12"}
+    assert spans_of("a:2019,b:2020", **months) == [("a", 2019, 2019), ("b", 2020, 2020)]
+
+
 def test_the_key_is_neither_shown_nor_handed_to_other_processes(monkeypatch):
     monkeypatch.setenv("DRGQ_PSEUDONYM_KEY", KEY)
     settings = Settings.from_environment()

@@ -50,6 +50,8 @@ def test_values_in_their_unit():
 def test_schemes_that_come_with_the_project_are_never_official():
     assert "非官方" in wording.scheme_label("builtin_2026")
     assert "官方" not in wording.scheme_label("chs_drg_11")
+    both = wording.scheme_label("chs_drg_11|builtin_2026")
+    assert both == f"{wording.scheme_label('chs_drg_11')}；{wording.scheme_label('builtin_2026')}"
 
 
 def test_citations_and_scopes_in_words():

@@ -216,7 +216,9 @@ def test_published_schemes_stand_together_and_the_first_is_judged(tmp_path):
     schemes = publish_schemes(settings)
     assert list(schemes) == ["second", "first"]
     written = settings.lake / "scheme"
-    assert sorted(path.name for path in written.iterdir()) == sorted(f"{name}.parquet" for name in TABLES)
+    assert sorted(path.name for path in written.iterdir()) == sorted(
+        f"{name}.parquet" for name in (*TABLES, "judged_scheme")
+    )
     for name in TABLES:
         table = pq.read_table(written / f"{name}.parquet")
         single = schemes["first"].tables[name]
@@ -225,14 +227,34 @@ def test_published_schemes_stand_together_and_the_first_is_judged(tmp_path):
             {"first", "second"} if table.num_rows else set()
         )
         assert {column: table.schema.field(column).type for column in TABLES[name]} == TABLES[name]
+    assert judged_years(settings) == [("second", 1, 9999)]
     table = pq.read_table(written / "scheme.parquet")
-    told = dict(
-        zip(table.column("scheme_code").to_pylist(), table.column("is_judged").to_pylist(), strict=True)
-    )
-    assert told == {"second": True, "first": False}
     assert table.column("content_hash").to_pylist() == [
         schemes[code].content_hash for code in ("second", "first")
     ]
+
+
+def judged_years(settings: Settings) -> list[tuple[str, int, int]]:
+    rows = pq.read_table(settings.lake / "scheme" / "judged_scheme.parquet").to_pylist()
+    return [(row["scheme_code"], row["first_year"], row["last_year"]) for row in rows]
+
+
+def test_the_judged_scheme_may_depend_on_the_year(tmp_path):
+    settings = settings_for(tmp_path, "second:2020-, third, first:2018")
+    for code in ("first", "second", "third"):
+        write_scheme(settings.home / "schemes" / code, code)
+    assert list(publish_schemes(settings)) == ["second", "third", "first"]
+    assert judged_years(settings) == [
+        ("third", 1, 2017), ("first", 2018, 2018), ("third", 2019, 2019), ("second", 2020, 9999),
+    ]  # fmt: skip
+
+
+def test_two_schemes_of_one_code_cannot_be_in_force(tmp_path):
+    settings = settings_for(tmp_path, "one,other")
+    for name in ("one", "other"):
+        write_scheme(settings.home / "schemes" / name)
+    with pytest.raises(SchemeError, match="编码都是 tiny"):
+        publish_schemes(settings)
 
 
 def test_publishing_again_replaces_what_was_published(tmp_path):

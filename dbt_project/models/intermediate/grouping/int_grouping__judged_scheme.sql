@@ -1,4 +1,7 @@
--- One row is the scheme under which cases are judged; the others stand beside it in fct_case_grouping.
-select scheme_code
-from {{ ref('stg_scheme__scheme') }}
-where is_judged
+-- One row is a span of years of discharge and the scheme under which its cases are judged; what other schemes make of them
+-- stands beside in fct_case_grouping. Spans do not overlap.
+select
+    scheme_code,
+    first_year,
+    last_year
+from {{ ref('stg_scheme__judged_scheme') }}

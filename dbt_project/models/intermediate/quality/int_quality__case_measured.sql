@@ -3,7 +3,7 @@
 with
 
 sheet as (
-    select case_id, required_item_count, blank_required_item_count
+    select case_id, discharge_date, required_item_count, blank_required_item_count
     from {{ ref('int_front_sheet__sheet_in_force') }}
 ),
 
@@ -54,7 +54,10 @@ complication as (
     select grouping_case.case_id, found.complication_level
     from {{ ref('int_grouping__complication') }} as found
     inner join {{ ref('int_grouping__case') }} as grouping_case on found.case_number = grouping_case.case_number
-    inner join {{ ref('int_grouping__judged_scheme') }} as judged on grouping_case.scheme_code = judged.scheme_code
+    inner join sheet on grouping_case.case_id = sheet.case_id
+    inner join {{ ref('int_grouping__judged_scheme') }} as judged
+        on grouping_case.scheme_code = judged.scheme_code
+        and extract(year from sheet.discharge_date) between judged.first_year and judged.last_year
     where grouping_case.attempt = 0
 )
 

@@ -5,10 +5,6 @@ result as (
     select * from {{ ref('int_grouping__result') }}
 ),
 
-scheme as (
-    select scheme_code, is_judged from {{ ref('stg_scheme__scheme') }}
-),
-
 reference_set as (
     select * from {{ ref('stg_reference_set__drg') }}
 )
@@ -16,7 +12,6 @@ reference_set as (
 select
     result.case_id,
     result.scheme_code,
-    scheme.is_judged,
     result.grouping_status,
     result.mdc_code,
     result.adrg_code,
@@ -28,7 +23,6 @@ select
     reference_set.expected_cost_yuan,
     reference_set.expected_stay_days
 from result
-inner join scheme on result.scheme_code = scheme.scheme_code
 left join reference_set
     on result.scheme_code = reference_set.scheme_code
     and result.drg_code = reference_set.drg_code

@@ -9,7 +9,7 @@ institution as (
 ),
 
 grouped_case as (
-    select * from {{ ref('int_weight__grouped_case') }} where is_judged
+    select * from {{ ref('int_weight__grouped_case') }}
 ),
 
 judged_scheme as (
@@ -86,8 +86,11 @@ joined as (
     inner join institution
         on sheet.institution_code = institution.institution_code
         and sheet.discharge_date between institution.valid_from and institution.valid_to
-    cross join judged_scheme
-    left join grouped_case on sheet.case_id = grouped_case.case_id
+    left join judged_scheme
+        on extract(year from sheet.discharge_date) between judged_scheme.first_year and judged_scheme.last_year
+    left join grouped_case
+        on sheet.case_id = grouped_case.case_id
+        and judged_scheme.scheme_code = grouped_case.scheme_code
     left join diagnosis on sheet.case_id = diagnosis.case_id
     left join procedure_summary on sheet.case_id = procedure_summary.case_id
     left join operation on sheet.case_id = operation.case_id

@@ -42,4 +42,5 @@ inner join indicator
     on evaluated.indicator_id = indicator.indicator_id
     and evaluated.period >= cast(extract(year from indicator.valid_from) as string)
     and (indicator.valid_to is null or evaluated.period < cast(extract(year from indicator.valid_to) + 1 as string))
-cross join judged_scheme
+left join judged_scheme
+    on cast(substr(evaluated.period, 1, 4) as integer) between judged_scheme.first_year and judged_scheme.last_year

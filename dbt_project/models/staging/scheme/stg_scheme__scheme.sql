@@ -8,6 +8,5 @@ select
     invalid_drg_code,
     retry_other_procedures,
     source,
-    content_hash,
-    is_judged
+    content_hash
 from {{ source('scheme', 'scheme') }}
