@@ -8,14 +8,13 @@ across the city.
 from __future__ import annotations
 
 import hashlib
-import re
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 DIGITS = 32
 BLOCK_BYTES = hashlib.sha256().block_size
-NATIONAL_ID = re.compile(r"\d{17}[\dXx]|\d{15}")
+NATIONAL_ID = "^([0-9]{17}[0-9Xx]|[0-9]{15})$"
 
 
 class PseudonymKeyError(Exception):
@@ -62,23 +61,24 @@ class Pseudonymiser:
 
     def person(self, institutions: pa.Array, values: pa.Array) -> pa.Array:
         """Return hashes of patients: a national ID number is linked city-wide, a local number only inside."""
-        joined = _join(institutions, values).dictionary_encode()
-        hashes = []
-        for text in joined.dictionary.to_pylist():
-            institution, value = text.split("|", 1)
-            if len(set(value)) == 1 or not any(char.isdigit() for char in value):
-                # "不详", "无", 000000: a filler would make one person of all who have none.
-                hashes.append(None)
-            elif NATIONAL_ID.fullmatch(value):
-                hashes.append(self._hash(f"person|{value.upper()}"))
-            else:
-                hashes.append(self._hash(f"patient|{institution}|{value}"))
-        return pa.array(hashes, pa.string()).take(joined.indices)
+        is_national = pc.fill_null(pc.match_substring_regex(values, NATIONAL_ID), False)
+        local = pc.if_else(pc.or_(is_national, _is_filler(values)), None, values)
+        national = pc.if_else(pc.and_not(is_national, _is_filler(values)), pc.utf8_upper(values), None)
+        return pc.coalesce(
+            self._hash_values("person|", national), self._hash_rows("patient|", institutions, local)
+        )
 
     def _hash_rows(self, prefix: str, *parts: pa.Array) -> pa.Array:
-        joined = _join(*parts).dictionary_encode()
-        hashes = [self._hash(prefix + text) for text in joined.dictionary.to_pylist()]
-        return pa.array(hashes, pa.string()).take(joined.indices)
+        # What is the same for all, mostly the institution and the month, need not be written to every value.
+        while len(parts) > 1 and len(pc.unique(parts[0])) == 1:
+            prefix += f"{parts[0][0].as_py()}|"
+            parts = parts[1:]
+        return self._hash_values(prefix, _join(*parts))
+
+    def _hash_values(self, prefix: str, values: pa.Array) -> pa.Array:
+        known = values.dictionary_encode()
+        hashes = [self._hash(prefix + text) for text in known.dictionary.to_pylist()]
+        return pa.array(hashes, pa.string()).take(known.indices)
 
     def _hash(self, text: str) -> str:
         inner, outer = self._inner.copy(), self._outer.copy()
@@ -87,6 +87,13 @@ class Pseudonymiser:
         return outer.hexdigest()[:DIGITS]
 
 
+def _is_filler(values: pa.Array) -> pa.Array:
+    """Whether a value names nobody, like "不详", "无" or 000000: it would make one person of all who have none."""
+    first = pc.utf8_slice_codeunits(values, 0, 1)
+    repeated = pc.binary_repeat(first, pc.utf8_length(values))
+    return pc.or_(pc.equal(values, repeated), pc.invert(pc.match_substring_regex(values, r"\p{Nd}")))
+
+
 def _join(*parts: pa.Array | pa.ChunkedArray) -> pa.Array:
     whole = [part.combine_chunks() if isinstance(part, pa.ChunkedArray) else part for part in parts]
-    return pc.binary_join_element_wise(*whole, "|")
+    return whole[0] if len(whole) == 1 else pc.binary_join_element_wise(*whole, "|")
