@@ -58,7 +58,7 @@ class WeightImportError(Exception):
 def import_weights(
     settings: Settings, name: str, scheme_name: str | None = None, file: Path | None = None
 ) -> ImportedWeights:
-    """Check weights against a scheme (the judged one if None) and keep them under a name.
+    """Check weights against a scheme (the first in force if None) and keep them under a name.
 
     `file` is a table (CSV or XLSX) with drg_code and relative_weight and, where known, expected_cost_yuan,
     expected_stay_days and risk_grade; without it the scheme's own column drg.relative_weight is taken. A DRG without a
