@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 
 import duckdb
 import pandas as pd
@@ -19,6 +18,8 @@ from pipelines.release.figure import Figures
 from pipelines.review.change import PAIRS, compare_deliveries
 from pipelines.settings import Settings
 
+# The indicator whose name says which score is excellent.
+EXCELLENT = "front_sheet_excellent_rate"
 TREND_MONTHS = 12
 WORST_SHEETS = 10
 TOP_RULES = 10
@@ -48,14 +49,15 @@ class ReviewFigures:
 
     def __init__(self, settings: Settings, connection: duckdb.DuckDBPyConnection) -> None:
         self.figures = Figures(connection)
-        self.excellent_score: Decimal = settings.excellent_score
+        excellent = self.figures.indicators.get(EXCELLENT)
+        self.excellent_name = excellent.indicator_name if excellent else "病案首页数据质量优秀率"
         grid = self.figures.delivery_grid()
         self.months = grid.months
         self.states = _by_month(
             (month, (code, dataset, state)) for (code, month, dataset), state in sorted(grid.states.items())
         )
         self.files = self._group(_FILES, "fct_delivery_file")
-        self.cases = self._group(_CASES, "fct_case", excellent=self.excellent_score)
+        self.cases = self._group(_CASES, "fct_case")
         self.rejects = self._group(_REJECTS, "fct_reject", "fct_delivery_file", limit=TOP_REJECTS)
         self.rules = self._group(_RULES, "fct_front_sheet_rule", limit=TOP_RULES)
         self.fields = self._group(
@@ -131,7 +133,7 @@ _FILES = """
 _CASES = """
     select period_month as month, institution_code, count(*) as case_count,
         count(front_sheet_score) as scored_count,
-        count(*) filter (where front_sheet_score >= $excellent) as excellent_count,
+        count(*) filter (where is_excellent_front_sheet) as excellent_count,
         count(*) filter (where grouping_status <> 'excluded') as sent_count,
         count(*) filter (where grouping_status in ('ungrouped', 'ambiguous', 'invalid')) as ungrouped_count,
         count(*) filter (where required_item_count > 0) as asked_count,

@@ -165,7 +165,7 @@ def _page(figures: ReviewFigures, month: str) -> dict[str, Any]:
         "worst": [
             {**row, "name": _name(figures, row["institution_code"])} for row in figures.worst.get(month, [])
         ],
-        "excellent_score": f"{figures.excellent_score.normalize():f}",
+        "excellent_name": figures.excellent_name,
         "trends": _trends(figures, month),
         "counts": _verdict_counts(verdicts),
         "crashes": sum(row["verdict"] == "crash" for row in verdicts),
@@ -193,7 +193,7 @@ def _cards(figures: ReviewFigures, month: str) -> list[dict[str, Any]]:
     complete = figures.share(month, "complete_count", "asked_count")
     for name, share, note in (
         ("拒绝的行", rejected, "拒绝 / 文件行数（最后到达的批次）"),
-        ("首页优秀率", excellent, f"评分不低于 {figures.excellent_score.normalize():f} / 已评分（生效）"),
+        (figures.excellent_name, excellent, "优秀 / 已评分（生效）"),
         ("首页填报完整率", complete, "必填项无空缺 / 首页（生效）"),
         ("未入组率", ungrouped, "未入组 / 送分组器（生效）"),
     ):
@@ -309,7 +309,7 @@ def _field_names() -> dict[str, str]:
 def _trends(figures: ReviewFigures, month: str) -> list[Markup]:
     months = figures.trend(month)
     shares = {
-        "首页优秀率": [figures.share(other, "excellent_count", "scored_count") for other in months],
+        figures.excellent_name: [figures.share(other, "excellent_count", "scored_count") for other in months],
         "首页填报完整率": [figures.share(other, "complete_count", "asked_count") for other in months],
         "未入组率": [figures.share(other, "ungrouped_count", "sent_count") for other in months],
         "拒绝的行占比": [figures.rejected(other) for other in months],
