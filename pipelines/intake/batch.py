@@ -27,6 +27,7 @@ from pipelines.intake.delivery import Delivery
 from pipelines.intake.pseudonym import Pseudonymiser
 from pipelines.intake.register import InstitutionRegister
 from pipelines.intake.reject import Reject, showable
+from pipelines.intake.schema import DAY, FLAG, MOMENT, MONEY, REAL, TEXT, WHOLE
 from pipelines.intake.source_file import SourceTable
 
 TYPING = Path(__file__).with_name("typing.sql")
@@ -37,6 +38,7 @@ EXCEL_DATE = re.compile(
 )
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
 BLANKS = " \t\r\n\u3000\ufeff"
+BAD_VALUE = pa.schema([("row_no", pa.int32()), ("field", TEXT), ("value", TEXT)])
 NOTHING = pa.array(["", "-", "--", "－", "—", "——", "NULL", "null"])
 TYPE_NAMES = {
     "whole": "整数",
@@ -85,6 +87,7 @@ class Batch:
     outputs: dict[str, pa.Table] = field(default_factory=dict)
     rejects: list[tuple[int, Reject]] = field(default_factory=list)
     profiles: list[tuple[int, str, str, int, int]] = field(default_factory=list)
+    relations: dict[str, pa.Table] = field(default_factory=dict)
 
     def readable(self, dataset: str) -> list[BatchFile]:
         """Return the files of a dataset of which records are in memory."""
@@ -95,6 +98,26 @@ class Batch:
     def table(self, query: str) -> pa.Table:
         """Run a query and return its rows as an Arrow table."""
         return self.connection.sql(query).to_arrow_table()
+
+    def lay_out(self, name: str, table: pa.Table) -> None:
+        """Make an Arrow table a relation of the connection, without a copy, in place of an older one."""
+        self.connection.register(name, table)
+        self.relations[name] = table
+
+    def forget(self) -> None:
+        """Let go of what is in memory: blocks, relations, outputs and rejects."""
+        for item in self.files:
+            item.table.clear()
+            item.table.rejects = []
+        self.outputs.clear()
+        self.rejects.clear()
+        for name in self.relations:
+            self.connection.unregister(name)
+        self.relations.clear()
+        for (name,) in self.connection.execute(
+            "select table_name from duckdb_tables() where temporary"
+        ).fetchall():
+            self.connection.execute(f"drop table {name}")
 
     def reject_rows(
         self, dataset: str, rows: Iterable[tuple[int, int, str, str | None, str | None, str]]
@@ -224,63 +247,62 @@ def clean(column: pa.Array) -> pa.Array:
 
 # Kind of a column -> the macro that reads its text, and the type of what it reads.
 READERS = {
-    "whole": ("to_whole", "integer"),
-    "grams": ("to_grams", "integer"),
-    "money": ("to_money", "decimal(18, 2)"),
-    "real": ("to_real", "double"),
-    "infant_age": ("to_infant_age", "double"),
-    "date": ("to_day", "date"),
-    "moment": ("to_moment", "timestamp"),
-    "flag": ("to_flag", "boolean"),
+    "whole": ("to_whole", WHOLE),
+    "grams": ("to_grams", WHOLE),
+    "money": ("to_money", MONEY),
+    "real": ("to_real", REAL),
+    "infant_age": ("to_infant_age", REAL),
+    "date": ("to_day", DAY),
+    "moment": ("to_moment", MOMENT),
+    "flag": ("to_flag", FLAG),
 }
+# What a spreadsheet makes of an identifier, and of an issue code like 1-12.
+MANGLED_IDENTIFIER = r"^(\d(\.\d+)?[eE]\+?\d+|#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|#+))$"
+MANGLED_ISSUE = r"月|/|[A-Za-z]{3}|\d{4}-|^\d{5}$"
 
 
 def type_rows(
-    connection: duckdb.DuckDBPyConnection,
-    target: str,
-    raw: pa.Table,
-    kinds: dict[str, str],
-    *,
-    extra: str = "",
-    mangled: dict[str, str] | None = None,
-) -> None:
-    """Type columns of text; leaves the table `target` and what could not be typed in `bad_value`.
+    batch: Batch, raw: pa.Table, kinds: dict[str, str], mangled: dict[str, str] | None = None
+) -> pa.Table:
+    """Type columns of text, row by row; leaves what could not be typed in `bad_value` (row_no, field, value).
 
     `kinds` maps column -> kind: `text`, one of READERS, or the name of a macro from text to text. `mangled` maps a
-    text column -> macro that is true for values a spreadsheet spoilt. `target` has the columns of `kinds`, `row_no`,
-    `file_number`, `source_row` and `extra`; `bad_value` has `row_no`, `field` and `value`.
+    text column -> pattern of values that a spreadsheet spoilt.
     """
-    mangled = mangled or {}
-    given = {name: len(raw) - raw.column(name).null_count for name in kinds}
-    columns = []
-    for name, kind in kinds.items():
-        reader, sql_type = READERS.get(kind, (kind, "varchar"))
-        read = f'"{name}"' if kind == "text" else f'{reader}("{name}")'
-        columns.append(f'{read} as "{name}"' if given[name] else f'null::{sql_type} as "{name}"')
-    connection.register("raw", raw)
-    connection.execute(f"""
-        create or replace temp table {target} as
-        select row_no, file_number, source_row, {", ".join(columns)}{", " + extra if extra else ""} from raw
-    """)
-    # Counting what was read is cheap; bad values are looked for only where the counts differ.
-    typed = [name for name, kind in kinds.items() if kind in READERS and given[name]]
-    counts = [f'count("{name}")' for name in typed] or ["count(*)"]
-    read_counts = connection.execute(f"select {', '.join(counts)} from {target}").fetchone()
-    unread = {
-        name: f't."{name}" is null and raw."{name}" is not null'
-        for name, count in zip(typed, read_counts, strict=False)
-        if count < given[name]
+    given = {name: raw.column(name) for name in kinds if raw.column(name).null_count < len(raw)}
+    read = {name: READERS.get(kind, (kind, TEXT))[0] for name, kind in kinds.items() if kind != "text"}
+    columns = ["row_no", *(f'{read[name]}("{name}") as "{name}"' for name in given if name in read)]
+    batch.lay_out("raw", raw)
+    typed = batch.table(f"select {', '.join(columns)} from raw order by row_no")
+    bad = {
+        name: pc.and_(column.is_valid(), typed.column(name).is_null())
+        for name, column in given.items()
+        if kinds[name] in READERS and typed.column(name).null_count > column.null_count
     }
-    spoilt = {name: f'{macro}(raw."{name}")' for name, macro in mangled.items() if given[name]}
-    connection.execute(
-        "create or replace temp table bad_value (row_no integer, field varchar, value varchar)"
-    )
-    for name, condition in (unread | spoilt).items():
-        connection.execute(f"""
-            insert into bad_value
-            select row_no, '{name}', raw."{name}" from raw join {target} as t using (row_no) where {condition}
-        """)
-    connection.unregister("raw")
+    for name in (mangled or {}).keys() & given:
+        found = pc.match_substring_regex(given[name], mangled[name])
+        if pc.any(found).as_py():
+            bad[name] = found
+    parts = [
+        pa.table(
+            [
+                raw.column("row_no").filter(mask),
+                constant(name, pc.sum(mask).as_py()),
+                given[name].filter(mask),
+            ],
+            schema=BAD_VALUE,
+        )
+        for name, mask in sorted(bad.items())
+    ]
+    load(batch.connection, "bad_value", pa.concat_tables([BAD_VALUE.empty_table(), *parts]))
+    result = raw.select(["row_no", "file_number", "source_row"])
+    for name, kind in kinds.items():
+        if name not in given:
+            column = pa.nulls(len(raw), READERS.get(kind, (kind, TEXT))[1])
+        else:
+            column = typed.column(name) if name in read else given[name]
+        result = result.append_column(name, column)
+    return result
 
 
 def explain_bad(kind: str, label: str, value: str) -> tuple[str, str]:

@@ -12,7 +12,6 @@ from functools import cache
 import pyarrow as pa
 
 from expectations.completeness import Item, listed_items
-from expectations.rules import load_rules
 from pipelines.intake.batch import Batch
 from pipelines.intake.layout import front_sheet_fields, layouts
 
@@ -42,7 +41,6 @@ def measure_completeness(batch: Batch) -> pa.Table:
     (items) and `sheets_incomplete` (sheets). Returns, in order of `row_no`, `required_item_count` and
     `blank_required_item_count`.
     """
-    _lay_out_sheets(batch)
     listed = {item.field: item for item in listed_items()}
     others = [
         Item(field.field, field.name_zh, "optional", field.field)
@@ -57,7 +55,7 @@ def measure_completeness(batch: Batch) -> pa.Table:
     blank = " + ".join(f"coalesce({_asked(item)} and {item.value} is null, false)::integer" for item in items)
     counted = batch.table(f"""
         select delivery_number, {asked} as required_item_count, {blank} as blank_required_item_count
-        from completed_sheet order by row_no
+        from rule_sheet order by row_no
     """)
     batch.connection.register("counted", counted)
     for number, *counts in batch.connection.sql("""
@@ -74,21 +72,6 @@ def measure_completeness(batch: Batch) -> pa.Table:
     return counted.drop_columns("delivery_number")
 
 
-def _lay_out_sheets(batch: Batch) -> None:
-    """Lay out `completed_sheet`: the columns of the rules, the delivered ones they lack, the principal procedure."""
-    known = load_rules(DATASET).columns["sheet"]
-    rest = [field.field for field in front_sheet_fields() if field.slot is None and field.field not in known]
-    batch.connection.execute(f"""
-        create or replace temp view completed_sheet as
-        select rule_sheet.*, {", ".join(f"accepted_sheet.{name}" for name in rest)}, file.delivery_number,
-            d.present_on_admission_code as principal_admission_state_code,
-            p.procedure_date as principal_procedure_date, p.raw_surgeon_id as principal_surgeon_id
-        from rule_sheet join accepted_sheet using (row_no) join file using (file_number)
-            left join (from typed_diagnosis where position = 1) as d using (row_no)
-            left join (from typed_procedure where position = 1) as p using (row_no)
-    """)
-
-
 def _note_counts(batch: Batch, items: list[Item]) -> None:
     """Note per delivery how many sheets were asked for an item, and how many of them left it blank."""
     filled = ", ".join(
@@ -101,7 +84,7 @@ def _note_counts(batch: Batch, items: list[Item]) -> None:
         "count(*)" if _asked(item) == "true" else f"count(*) filter (where {_asked(item)})" for item in items
     )
     for number, *values in batch.connection.sql(
-        f"select delivery_number, {filled}, {asked} from completed_sheet group by 1 order by 1"
+        f"select delivery_number, {filled}, {asked} from rule_sheet group by 1 order by 1"
     ).fetchall():
         for item, filled_count, asked_count in zip(
             items, values[: len(items)], values[len(items) :], strict=True

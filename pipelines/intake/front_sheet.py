@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.intake.batch import (
+    MANGLED_IDENTIFIER,
     Batch,
     BatchFile,
     clean,
@@ -130,14 +131,11 @@ def take_in_front_sheets(batch: Batch) -> None:
 def type_sheets(batch: Batch, files: list[BatchFile]) -> None:
     """Type the sheets of some files; leaves `typed_sheet`, `typed_diagnosis`, `typed_procedure` and `bad_value`."""
     kinds = sheet_kinds()
-    type_rows(
-        batch.connection,
-        "typed_sheet",
-        _comparable_names(stack(files, list(kinds))),
-        kinds,
-        extra="admission_date as admission_text, discharge_date as discharge_text",
-        mangled=dict.fromkeys(IDENTIFIERS, "is_mangled_identifier"),
-    )
+    raw = _comparable_names(stack(files, list(kinds)))
+    typed = type_rows(batch, raw, kinds, dict.fromkeys(IDENTIFIERS, MANGLED_IDENTIFIER))
+    for name in ("admission", "discharge"):
+        typed = typed.append_column(f"{name}_text", raw.column(f"{name}_date"))
+    batch.lay_out("typed_sheet", typed)
     _type_slots(batch, "diagnosis", unfold(files, DIAGNOSIS))
     _type_slots(batch, "procedure", unfold(files, PROCEDURE))
 
@@ -178,20 +176,15 @@ def unfold(files: list[BatchFile], fields: tuple[str, ...]) -> pa.Table:
 
 
 def _type_slots(batch: Batch, dataset: str, raw: pa.Table) -> None:
-    batch.connection.register("raw", raw)
+    batch.lay_out("raw", raw)
     batch.connection.execute(
         f"create or replace temp table typed_{dataset} as {TYPED_SLOTS[dataset]} from raw"
     )
-    batch.connection.unregister("raw")
 
 
 def _fetch_sheets(batch: Batch) -> pa.Table:
     """Fetch accepted sheets in the lake's columns, identifiers still as delivered, in order of `row_no`."""
-    special = {
-        "case_id": "null::varchar",
-        "front_sheet_score": "null::decimal(5, 1)",
-        "required_item_count": "null::integer",
-        "blank_required_item_count": "null::integer",
+    converted = {
         "layout": "file.layout",
         "admission_date": "admission_date::date",
         "discharge_date": "discharge_date::date",
@@ -201,12 +194,22 @@ def _fetch_sheets(batch: Batch) -> pa.Table:
         "length_of_stay": STAY_DAYS,
         **{name: f"file.{name}" for name in LINEAGE if name != "source_row"},
     }
-    columns = ", ".join(f"{special.get(name, f's.{name}')} as {name}" for name in DATASETS["front_sheet"])
-    return batch.table(f"""
+    columns = ", ".join(f"{expression} as {name}" for name, expression in converted.items())
+    found = batch.table(f"""
         select {columns}, file.delivery_number
         from accepted_sheet as s join file using (file_number)
         order by s.row_no
     """)
+    accepted = batch.relations["accepted_sheet"]
+    sheets = {}
+    for name, data_type in DATASETS["front_sheet"].items():
+        if name in converted:
+            sheets[name] = found.column(name)
+        elif name in accepted.column_names:
+            sheets[name] = accepted.column(name)
+        else:
+            sheets[name] = pa.nulls(len(accepted), data_type)
+    return pa.table(sheets | {"delivery_number": found.column("delivery_number")})
 
 
 def _fetch_slots(batch: Batch, dataset: str, case_ids: pa.Array) -> pa.Table:

@@ -252,11 +252,7 @@ def take_in(
             if not is_complete:
                 break
             first += 1
-        batch.outputs.clear()
-        batch.rejects.clear()
-        for item in batch.files:
-            item.table.clear()
-            item.table.rejects = []
+        batch.forget()
 
 
 def process(batch: Batch, register: InstitutionRegister | None) -> None:

@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from expectations.rules import load_rules
 from pipelines.intake.batch import (
+    MANGLED_IDENTIFIER,
+    MANGLED_ISSUE,
     Batch,
     collect_findings,
     combined,
@@ -51,12 +53,12 @@ KINDS = {
 }
 MANGLED = {
     "prescription": {
-        "prescription_id": "is_mangled_identifier",
-        "patient_id": "is_mangled_identifier",
-        "inpatient_record_no": "is_mangled_identifier",
+        "prescription_id": MANGLED_IDENTIFIER,
+        "patient_id": MANGLED_IDENTIFIER,
+        "inpatient_record_no": MANGLED_IDENTIFIER,
     },
-    "prescription_line": {"prescription_id": "is_mangled_identifier"},
-    "prescription_review": {"prescription_id": "is_mangled_identifier", "issue_codes": "is_mangled_issue"},
+    "prescription_line": {"prescription_id": MANGLED_IDENTIFIER},
+    "prescription_review": {"prescription_id": MANGLED_IDENTIFIER, "issue_codes": MANGLED_ISSUE},
 }
 # A value of these is never repeated in a reject.
 IDENTITY = {
@@ -94,14 +96,11 @@ def take_in_prescriptions(batch: Batch) -> None:
         return
     for dataset in members:
         kinds = {name: KINDS[dataset].get(name, "text") for name in PRESCRIPTION_COLUMNS[dataset]}
-        type_rows(
-            batch.connection,
-            f"typed_{dataset}",
-            stack(batch.readable(dataset), list(kinds)),
-            kinds,
-            extra="prescribed_at as prescribed_text" if dataset == "prescription" else "",
-            mangled=MANGLED[dataset],
-        )
+        raw = stack(batch.readable(dataset), list(kinds))
+        typed = type_rows(batch, raw, kinds, MANGLED[dataset])
+        if dataset == "prescription":
+            typed = typed.append_column("prescribed_text", raw.column("prescribed_at"))
+        batch.lay_out(f"typed_{dataset}", typed)
         _settle(batch, dataset)
         fee = "amount_yuan" if dataset != "prescription_review" else None
         count_files(batch, dataset, f"accepted_{dataset}", f"typed_{dataset}", fee)

@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from functools import cache
 
+import numpy as np
+import pyarrow as pa
+
 from pipelines.intake.batch import Batch, explain_bad
 from pipelines.intake.layout import FRONT_SHEET_KEYS, Layout, front_sheet_fields
 
@@ -70,10 +73,13 @@ def settle_sheets(batch: Batch, kinds: dict[str, str]) -> None:
             join file on file.file_number = first.file_number
         where candidate.row_no > repeated.first_row_no
     """)
-    con.execute("""
-        create or replace temp view accepted_sheet as
-        select * from typed_sheet where row_no not in (select row_no from reason)
-    """)
+    rejected = con.execute("select distinct row_no from reason").fetchnumpy()["row_no"]
+    typed = batch.relations["typed_sheet"]
+    if len(rejected):
+        mask = np.ones(len(typed), bool)
+        mask[rejected] = False
+        typed = typed.filter(pa.array(mask))
+    batch.lay_out("accepted_sheet", typed)
     _report_reasons(batch, kinds)
 
 

@@ -21,6 +21,7 @@ from pipelines.intake.batch import (
     load,
 )
 from pipelines.intake.completeness import measure_completeness
+from pipelines.intake.layout import front_sheet_fields
 from pipelines.intake.schema import FEES
 from pipelines.intake.sheet_conversion import HOUR, STAY_DAYS, TYPED_PROCEDURE
 
@@ -136,13 +137,13 @@ def _build_rule_views(batch: Batch) -> None:
         "layout": "file.layout",
         "month_start": "file.month_start",
         "month_end": "file.month_end",
-        "principal_diagnosis_code": "d.principal_diagnosis_code",
-        "principal_diagnosis_name": "d.principal_diagnosis_name",
+        "principal_diagnosis_code": "d1.diagnosis_code",
+        "principal_diagnosis_name": "d1.diagnosis_name",
         "diagnosis_codes": "d.diagnosis_codes",
         **{name: f"coalesce(d.{name}, 0)::integer" for name in DIAGNOSIS_COUNTS},
         **{name: f"coalesce(p.{name}, 0)::integer" for name in PROCEDURE_COUNTS},
-        "principal_procedure_code": "p.principal_procedure_code",
-        "principal_procedure_name": "p.principal_procedure_name",
+        "principal_procedure_code": "p1.procedure_code",
+        "principal_procedure_name": "p1.raw_procedure_name",
         **{f"blank_{item.id}": f"b.blank_{item.id}" for item in load_score().items if item.blank_fields},
         "procedure_codes": "p.procedure_codes",
         "same_discharge_count": "coalesce(r.same_discharge_count, 1)::integer",
@@ -150,7 +151,14 @@ def _build_rule_views(batch: Batch) -> None:
         "fee_items_yuan": f"({' + '.join(f'coalesce({fee}, 0)' for fee in FEE_ITEMS)})::decimal(18, 2)",
     }
     rules = load_rules(DATASET)
-    columns = ", ".join(f"{given.get(name, f's.{name}')} as {name}" for name in rules.columns["sheet"])
+    known = rules.columns["sheet"]
+    columns = [f"{given.get(name, f's.{name}')} as {name}" for name in known]
+    # Of the other fields it only matters whether they are there.
+    columns += [
+        f"case when s.{field.field} is not null then true end as {field.field}"
+        for field in front_sheet_fields()
+        if field.slot is None and field.field not in known
+    ]
     con = batch.connection
     _find_repeated_stays(batch)
     con.execute(f"""
@@ -158,22 +166,22 @@ def _build_rule_views(batch: Batch) -> None:
         with d as (
             select row_no, list(diagnosis_code order by position) filter (where diagnosis_code is not null)
                     as diagnosis_codes,
-                max(diagnosis_code) filter (where position = 1) as principal_diagnosis_code,
-                max(diagnosis_name) filter (where position = 1) as principal_diagnosis_name,
                 {_counts(DIAGNOSIS_COUNTS)}
             from typed_diagnosis group by row_no
         ),
         p as (
             select row_no, list(procedure_code order by position) filter (where procedure_code is not null)
                     as procedure_codes,
-                max(procedure_code) filter (where position = 1) as principal_procedure_code,
-                max(raw_procedure_name) filter (where position = 1) as principal_procedure_name,
                 {_counts(PROCEDURE_COUNTS)}
             from typed_procedure group by row_no
         )
-        select s.row_no, {columns}
+        select s.row_no, file.delivery_number, {", ".join(columns)},
+            d1.present_on_admission_code as principal_admission_state_code,
+            p1.procedure_date as principal_procedure_date, p1.raw_surgeon_id as principal_surgeon_id
         from accepted_sheet as s join file using (file_number) join sheet_blank as b using (row_no)
             left join d using (row_no) left join p using (row_no)
+            left join (from typed_diagnosis where position = 1) as d1 using (row_no)
+            left join (from typed_procedure where position = 1) as p1 using (row_no)
             left join repeated_stay as r using (row_no)
     """)
     con.execute("""

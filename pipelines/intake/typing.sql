@@ -39,8 +39,3 @@ create or replace macro to_flag(x) as case x when '1' then true when '0' then fa
 create or replace macro to_icd10(x) as regexp_replace(upper(x), '([0-9.])X', '\1x', 'g');
 create or replace macro to_icd9(x) as lower(x);
 create or replace macro without_leading_zero(x) as regexp_replace(x, '^0([1-9](\.\d)?)$', '\1');
--- An identifier that a spreadsheet turned into a number or an error.
-create or replace macro is_mangled_identifier(x) as
-    regexp_full_match(x, '\d(\.\d+)?[eE]\+?\d+|#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|#+)');
-create or replace macro is_mangled_issue(x) as
-    regexp_matches(x, '月|/|[A-Za-z]{3}|\d{4}-|^\d{5}$');
