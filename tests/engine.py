@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from pipelines.grouper.engine import CASE_SCHEMA, Grouper
+from pipelines.grouper.engine import Grouper
+from pipelines.grouper.numbering import CASE_SCHEMA
 from pipelines.scheme.loader import read_scheme
 
 

@@ -1,7 +1,7 @@
 """One case looked at closely: the gates open, the rules that won and by what, complications, and the groups nearly reached.
 
-Reads the relations that `Grouper.group(keep=True)` leaves of a single case. Which rules hold comes from there; here is only
-found out which conditions of the other rules do not, to tell how near they were. Words are in `explanation.py`.
+Reads the relations that `Grouper.group(keep=True)` leaves of a single case, and what `trace.py` makes of them. Which rules
+hold comes from there; here is only found out which conditions of the other rules do not. Words are in `explanation.py`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,10 @@ from typing import Any
 
 import duckdb
 
-from pipelines.grouper.trace import create_trace_views
+from pipelines.grouper.trace import create_trace
 from pipelines.scheme.loader import BOUNDS
 
-MATCHES = {
-    "MDC": "int_grouping__mdc_open", "ADRG": "int_grouping__adrg_match", "DRG": "int_grouping__drg_match",
-}  # fmt: skip
-LEVELS = tuple(MATCHES)
+LEVELS = ("MDC", "ADRG", "DRG")
 CHOICES = ("discharge_status", "department")
 # How many missed groups of a level are worth telling.
 SHOWN = {"MDC": 2, "ADRG": 5, "DRG": 3}
@@ -137,7 +134,6 @@ class CaseTrace:
 
 def trace_case(connection: duckdb.DuckDBPyConnection) -> CaseTrace:
     """Trace the one case that is kept in a grouper's connection."""
-    create_trace_views(connection)
     return KeptCase(connection).read()
 
 
@@ -146,14 +142,15 @@ class KeptCase:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection):
         self._connection = connection
+        create_trace(connection, LEVELS)
         [self._result] = self._rows("select * from int_grouping__result")
+        [self._case] = self._rows("select * from int_grouping__case")
         winner = self._rows("select * from trace_winner")
         self._winner = winner[0] if winner else None
-        attempts = self._rows("select * from int_grouping__case order by attempt")
-        number = winner[0]["case_number"] if winner else attempts[0]["case_number"]
-        [self._case] = [row for row in attempts if row["case_number"] == number]
-        subject = self._rows("select * from int_grouping__subject where case_number = $number", number=number)
-        self._subject = subject[0] if subject else None
+        # The attempt that the result comes from; none of an invalid case.
+        taken = self._rows("select * from trace_subject where way_number is not null")
+        level = {1: "CC", 2: "MCC"}.get(taken[0]["complication_rank"]) if taken else None
+        self._subject = {**self._case, **taken[0], "complication_level": level} if taken else None
 
     def _rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         cursor = self._connection.execute(sql, parameters)
@@ -177,8 +174,8 @@ class KeptCase:
             return CaseTrace(**traced)
         rules = self.rules()
         names = self._target_names()
-        open_gates = self.matched("MDC")
-        gates = [self._trace(rule, names) for rule in rules.values() if rule["rule_number"] in open_gates]
+        matched = self.matched()
+        gates = [self._trace(rule, names) for rule in rules.values() if rule["rule_number"] in matched["MDC"]]
         won = []
         if self._winner:
             won = [
@@ -191,7 +188,7 @@ class KeptCase:
             won=tuple(won),
             complication_level=self._subject["complication_level"],
             complications=self._complications(),
-            missed=tuple(self._missed(rules, names, open_gates)),
+            missed=tuple(self._missed(rules, names, matched)),
         )
 
     def _codes(self) -> tuple[Code, ...]:
@@ -200,75 +197,90 @@ class KeptCase:
             Code(**row)
             for row in self._rows(
                 """
-                select given.code_type, given.position, given.code, coalesce(known.grouper_code, given.code) as grouper_code,
+                select code.code_type, given.position, code.code, known.known_as as grouper_code,
                     min(dictionary.code_name) as name
-                from int_front_sheet__grouper_code as given
-                left join int_grouping__known_code as known
-                    on given.code_type = known.code_type and given.code = known.code
+                from int_grouping__case_code as given
+                inner join int_grouping__code as code on given.code_number = code.code_number
+                inner join int_grouping__known_code as known
+                    on given.code_number = known.code_number and known.match = 'exact'
                 left join stg_scheme__code as dictionary
-                    on given.code_type = dictionary.code_type
-                    and coalesce(known.grouper_code, given.code) = dictionary.code
-                where given.code <> ''
+                    on code.code_type = dictionary.code_type and known.known_as = dictionary.code
+                where code.code <> ''
                 group by all
-                order by given.code_type, given.position
+                order by code.code_type, given.position
                 """
             )
         )
 
     def _retried(self) -> str | None:
-        if not self._case["attempt"]:
-            return None
-        [row] = self._rows(
-            "select code from int_front_sheet__grouper_code where code_type = 'PROCEDURE' and position = $position",
-            position=self._case["attempt"] + 1,
+        position = self._subject["attempt"] + 1
+        return next(
+            (
+                code.code
+                for code in self._codes()
+                if position > 1 and code.code_type == "PROCEDURE" and code.position == position
+            ),
+            None,
         )
-        return row["code"]
 
-    def matched(self, level: str) -> set[int]:
-        """The numbers of the rules of a level that hold."""
-        return {
-            row["rule_number"]
-            for row in self._rows(
-                f"select rule_number from {MATCHES[level]} where case_number = $number",
-                number=self._case["case_number"],
-            )
-        }
+    def matched(self) -> dict[str, set[int]]:
+        """Level -> the numbers of its rules that hold: gates, ADRGs behind an open gate, DRGs of a matched ADRG."""
+        held = self._rows(
+            """
+            select rule.rule_number, rule.rule_level, coalesce(rule.parent_code, '') as parent_code, rule.target_code
+            from trace_rule
+            inner join int_grouping__rule as rule on trace_rule.rule_number = rule.rule_number
+            where trace_rule.subject_number = $number
+            """,
+            number=self._subject["subject_number"],
+        )
+        matched, entered = {}, {""}
+        for level in LEVELS:
+            found = [row for row in held if row["rule_level"] == level and row["parent_code"] in entered]
+            matched[level] = {row["rule_number"] for row in found}
+            entered = {row["target_code"] for row in found}
+        return matched
 
     def rules(self) -> dict[int, dict[str, Any]]:
         """Every rule with its code conditions and what the case has for each, in the order of the scheme."""
         rules = {
-            row["rule_number"]: {**row, "conditions": []}
+            row["rule_number"]: {**row, "parent_code": row["parent_code"] or "", "conditions": []}
             for row in self._rows(
                 "select * from int_grouping__rule order by case rule_level when 'MDC' then 1 when 'ADRG' then 2 else 3 end,"
                 " rule_sequence, rule_id"
             )
         }
-        members: dict[tuple[str, str], list[tuple[str, bool]]] = {}
+        members: dict[int, list[tuple[str, bool]]] = {}
+        number = self._subject["subject_number"] if self._subject else None
         for row in self._rows(
             """
-            select distinct member.code_type, member.code_list_id, case_code.code, case_code.is_principal
-            from int_grouping__case_code as case_code
-            inner join int_grouping__list_member as member
-                on case_code.code_type = member.code_type and case_code.code = member.code
-            where case_code.case_number = $number
-            order by case_code.code
+            select distinct code_role.role_list_id, code.code,
+                case_code.is_principal or (subject.attempt > 0 and not case_code.is_diagnosis) as is_principal
+            from trace_subject as subject
+            inner join int_grouping__case_code as case_code
+                on subject.case_number = case_code.case_number
+                and (subject.attempt = 0 or case_code.is_diagnosis or case_code.position = subject.attempt + 1)
+            inner join int_grouping__code_role as code_role on case_code.code_number = code_role.code_number
+            inner join int_grouping__code as code on case_code.code_number = code.code_number
+            where subject.subject_number = $number
+            order by code.code
             """,
-            number=self._case["case_number"],
+            number=number,
         ):
-            place = members.setdefault((row["code_type"], row["code_list_id"]), [])
-            place.append((row["code"], row["is_principal"]))
+            members.setdefault(row["role_list_id"], []).append((row["code"], row["is_principal"]))
         for row in self._rows(
             """
             select condition.rule_number, condition.is_forbidden, role_list.*, hit.role_list_id is not null as is_hit
             from int_grouping__rule_condition as condition
             inner join int_grouping__role_list as role_list on condition.role_list_id = role_list.role_list_id
-            left join (select distinct role_list_id from int_grouping__hit where case_number = $number) as hit
+            left join trace_hit as hit
                 on condition.role_list_id = hit.role_list_id
+                and hit.subject_number = $number
             order by condition.rule_number, condition.condition_number
             """,
-            number=self._case["case_number"],
+            number=number,
         ):
-            inside = members.get((row["code_type"], row["code_list_id"]), [])
+            inside = members.get(row["role_list_id"], [])
             row["codes"] = tuple(
                 code for code, first in inside if row["takes_principal" if first else "takes_other"]
             )
@@ -379,16 +391,11 @@ class KeptCase:
         return Failure("missing", **where)
 
     def _missed(
-        self, rules: dict[int, dict[str, Any]], names: dict, open_gates: set[int]
+        self, rules: dict[int, dict[str, Any]], names: dict, matched: dict[str, set[int]]
     ) -> Iterable[RuleTrace]:
         """The nearest rules that failed: gates, ADRGs of the MDCs entered, DRGs of the ADRGs matched; each level by
         itself, the nearest first, one rule per target.
         """
-        matched = {
-            "MDC": open_gates,
-            "ADRG": self.matched("ADRG"),
-            "DRG": self.matched("DRG"),
-        }
         reached = {
             "MDC": {""},
             "ADRG": {rules[number]["target_code"] for number in matched["MDC"]},
@@ -451,14 +458,19 @@ class KeptCase:
                 f"""
                 with own as (
                     select
-                        case_code.code_type,
-                        case_code.code,
-                        case when case_code.is_principal then 'PRINCIPAL_' else 'OTHER_' end as place,
-                        substr(known.grouper_code, 1, {CATEGORY_LENGTH.format(relation="case_code")}) as category
-                    from int_grouping__case_code as case_code
+                        code.code_type,
+                        code.code,
+                        case when case_code.is_principal or (subject.attempt > 0 and not case_code.is_diagnosis)
+                            then 'PRINCIPAL_' else 'OTHER_' end as place,
+                        substr(known.known_as, 1, {CATEGORY_LENGTH.format(relation="code")}) as category
+                    from trace_subject as subject
+                    inner join int_grouping__case_code as case_code
+                        on subject.case_number = case_code.case_number
+                        and (subject.attempt = 0 or case_code.is_diagnosis or case_code.position = subject.attempt + 1)
+                    inner join int_grouping__code as code on case_code.code_number = code.code_number
                     inner join int_grouping__known_code as known
-                        on case_code.code_type = known.code_type and case_code.code = known.code
-                    where case_code.case_number = $number
+                        on case_code.code_number = known.code_number and known.match = 'exact'
+                    where subject.subject_number = $number
                 ),
                 own_in_role as (
                     select code_type, code, category, place || code_type as code_role from own
@@ -482,7 +494,7 @@ class KeptCase:
                     and own_in_role.category = listed.category
                 group by own_in_role.code_role, listed.code_list_id
                 """,
-                number=self._case["case_number"],
+                number=self._subject["subject_number"],
                 list_ids=sorted(filter(None, list_ids)),
             )
         }

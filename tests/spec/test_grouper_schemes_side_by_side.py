@@ -46,7 +46,7 @@ def group_under_all(schemes: list[Scheme], cases: pa.Table) -> dict[tuple[str, s
         )
         connection.execute(f"create table int_front_sheet__grouper_input as {FRONT_SHEET}")
         connection.execute(f"create table int_front_sheet__grouper_code as {codes}")
-        for statement in grouping_statements():
+        for statement in grouping_statements(given=()):
             connection.execute(f"create table {statement.name} as {statement.query}")
         rows = connection.sql(
             "select scheme_code, case_id, grouping_status as status, mdc_code, adrg_code, drg_code, reason "

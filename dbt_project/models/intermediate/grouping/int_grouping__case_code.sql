@@ -1,24 +1,27 @@
--- One row is a code of an attempt; the first diagnosis and the first procedure are principal, and so is the only procedure of a retry.
+-- One row is a code of a case, beside its principal diagnosis.
 with
 
-code as (
+grouper_code as (
     select * from {{ ref('int_front_sheet__grouper_code') }}
 ),
 
-grouping_case as (
-    select case_number, case_id, scheme_code, attempt
-    from {{ ref('int_grouping__case') }}
-    where invalid_reason is null
+listed_case as (
+    select * from {{ ref('int_grouping__listed_case') }}
+),
+
+code as (
+    select * from {{ ref('int_grouping__code') }}
 )
 
 select
-    grouping_case.case_number,
-    grouping_case.scheme_code,
-    code.code_type,
-    code.position = 1 or (grouping_case.attempt > 0 and code.code_type = 'PROCEDURE') as is_principal,
-    code.code
-from code
-inner join grouping_case on code.case_id = grouping_case.case_id
-where grouping_case.attempt = 0
-    or code.code_type = 'DIAGNOSIS'
-    or code.position = grouping_case.attempt + 1
+    listed_case.case_number,
+    grouper_code.code_type = 'DIAGNOSIS' as is_diagnosis,
+    grouper_code.position = 1 as is_principal,
+    grouper_code.position,
+    code.code_number,
+    listed_case.principal_diagnosis_number
+from grouper_code
+inner join listed_case on grouper_code.case_id = listed_case.case_id
+inner join code
+    on grouper_code.code_type = code.code_type
+    and grouper_code.code = code.code

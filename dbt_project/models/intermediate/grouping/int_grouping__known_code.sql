@@ -1,39 +1,42 @@
--- One row is a code that occurs in the cases, translated into the code that the scheme knows it by.
+-- One row is a code of the cases as a scheme knows it, translated if need be: whole, and by the beginnings that it lists codes by.
 with
 
-used as (
-    select distinct scheme_code, code_type, code
-    from {{ ref('int_grouping__case_code') }}
+code as (
+    select * from {{ ref('int_grouping__code') }}
 ),
 
--- Only a code that the scheme names nowhere, neither in its dictionary nor in a list, is translated.
-listed as (
-    select distinct scheme_code, code_type, code
-    from {{ ref('stg_scheme__code_list') }}
-),
-
-code_map as (
-    select code_map.*
-    from {{ ref('stg_scheme__code_map') }} as code_map
-    left join {{ ref('stg_scheme__code') }} as dictionary
-        on code_map.scheme_code = dictionary.scheme_code
-        and code_map.code_type = dictionary.code_type
-        and code_map.source_code = dictionary.code
-    left join listed
-        on code_map.scheme_code = listed.scheme_code
-        and code_map.code_type = listed.code_type
-        and code_map.source_code = listed.code
-    where dictionary.code is null
-        and listed.code is null
+whole as (
+    select
+        scheme.scheme_code,
+        code.code_type,
+        code.code_number,
+        coalesce(translation.grouper_code, code.code) as grouper_code
+    from code
+    cross join {{ ref('int_grouping__scheme') }} as scheme
+    left join {{ ref('int_grouping__translation') }} as translation
+        on scheme.scheme_code = translation.scheme_code
+        and code.code_type = translation.code_type
+        and code.code = translation.source_code
 )
 
 select
-    used.scheme_code,
-    used.code_type,
-    used.code,
-    coalesce(code_map.grouper_code, used.code) as grouper_code
-from used
-left join code_map
-    on used.scheme_code = code_map.scheme_code
-    and used.code_type = code_map.code_type
-    and used.code = code_map.source_code
+    scheme_code,
+    code_type,
+    code_number,
+    grouper_code as known_as,
+    'exact' as match
+from whole
+
+union all
+
+select
+    whole.scheme_code,
+    whole.code_type,
+    whole.code_number,
+    substr(whole.grouper_code, 1, prefix_length.prefix_length) as known_as,
+    'prefix' as match
+from whole
+inner join {{ ref('int_grouping__prefix_length') }} as prefix_length
+    on whole.scheme_code = prefix_length.scheme_code
+    and whole.code_type = prefix_length.code_type
+where prefix_length.prefix_length <= length(whole.grouper_code)

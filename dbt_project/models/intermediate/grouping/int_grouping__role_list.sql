@@ -1,4 +1,5 @@
--- One row is a code list in a role, as some rule of the scheme asks for it: the key on which cases and rules meet.
+-- One row is a code list in a role, as some rule of the scheme asks for it: the key on which codes and rules meet.
+-- `decided_by` tells what has to be known of a case: its principal code alone, or all of its codes.
 with
 
 condition as (
@@ -14,5 +15,9 @@ select
     minimum_categories,
     case when code_role like '%_DIAGNOSIS' then 'DIAGNOSIS' else 'PROCEDURE' end as code_type,
     code_role not like 'OTHER_%' as takes_principal,
-    code_role not like 'PRINCIPAL_%' as takes_other
+    code_role not like 'PRINCIPAL_%' as takes_other,
+    case
+        when minimum_categories = 1 and code_role in ('PRINCIPAL_DIAGNOSIS', 'PRINCIPAL_PROCEDURE') then lower(code_role)
+        else 'all_codes'
+    end as decided_by
 from condition

@@ -51,14 +51,12 @@ finding as (
 ),
 
 complication as (
-    select grouping_case.case_id, found.complication_level
-    from {{ ref('int_grouping__complication') }} as found
-    inner join {{ ref('int_grouping__case') }} as grouping_case on found.case_number = grouping_case.case_number
-    inner join sheet on grouping_case.case_id = sheet.case_id
+    select grouped.case_id, grouped.complication_level
+    from {{ ref('int_grouping__case_complication') }} as grouped
+    inner join sheet on grouped.case_id = sheet.case_id
     inner join {{ ref('int_grouping__judged_scheme') }} as judged
-        on grouping_case.scheme_code = judged.scheme_code
+        on grouped.scheme_code = judged.scheme_code
         and extract(year from sheet.discharge_date) between judged.first_year and judged.last_year
-    where grouping_case.attempt = 0
 )
 
 select
