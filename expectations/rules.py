@@ -239,6 +239,11 @@ class ScoreItem:
     explained_by: tuple[str, ...]
     blank_fields: tuple[str, ...]
 
+    @property
+    def short_name(self) -> str:
+        """The line as it is named in a sentence; one that lists many fields goes by its section."""
+        return f"{self.section}{self.item_class}类" if self.item_class == "D" else self.item.split("(")[0]
+
 
 @dataclass(frozen=True)
 class Grade:

@@ -142,12 +142,11 @@ def render_markdown() -> str:
 
 
 def _points(verdicts: set[str]) -> str:
-    parts = []
-    for item in load_score().items:
-        if verdicts & {*item.broken, *item.explained_by}:
-            name = f"{item.section}D类" if item.item_class == "D" else item.item.split("(")[0]
-            parts.append(f"{name} {item.deduct:g}")
-    return "；".join(parts)
+    return "；".join(
+        f"{item.short_name} {item.deduct:g}"
+        for item in load_score().items
+        if verdicts & {*item.broken, *item.explained_by}
+    )
 
 
 def _shortened(names: str, most: int = 4) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pipelines.commands.terminal import console, refusal, settings_of
+from pipelines.commands.terminal import HomeOption, console, refusal, settings_of
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -21,6 +21,9 @@ SHOWN_RULES = 15
 SHOWN_DEPARTMENTS = 10
 SHOWN_REJECTS = 5
 MONTH = r"\d{4}-(0[1-9]|1[0-2])"
+DeliveriesOption = Annotated[
+    Path | None, typer.Option("--deliveries", help="上报目录（默认 <home>/deliveries）", show_default=False)
+]
 OutOption = Annotated[Path | None, typer.Option("--out", help="输出目录", show_default=False)]
 MarkdownOption = Annotated[bool, typer.Option("--markdown", help="输出 Markdown 全表（含评分）")]
 
@@ -29,6 +32,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `drgq`."""
     app.command("rules")(show_rules)
     app.command("check")(check)
+    app.command("return-pack")(return_pack)
+    app.command("diff")(diff)
 
 
 def show_rules(markdown: MarkdownOption = False) -> None:
@@ -85,7 +90,7 @@ def _print_check(checked: CheckedSheets, excellent: Decimal) -> None:
     _print_files(checked)
     console.print(score_line(summarise_scores(checked.sheets, excellent), excellent))
     _print_rules(checked)
-    if blanks := summarise_blanks(checked):
+    if blanks := summarise_blanks(checked.sheets):
         shown = "，".join(f"{item.field_zh} {item.sheet_count}" for item in blanks[:SHOWN_RULES])
         console.print(f"评分项中未填的（首页数）：{shown}", soft_wrap=True)
     _print_departments(checked, excellent)
@@ -170,3 +175,78 @@ def score_line(score: ScoreSummary, excellent: Decimal) -> str:
         f"评分 {score.sheet_count} 份，平均 {score.mean_score} 分；优秀率 {score.excellent_rate:.2%}"
         f"（{score.excellent_count}/{score.sheet_count}，{float(excellent):g} 分及以上为优秀）；{grades}"
     )
+
+
+def return_pack(
+    institution: Annotated[str, typer.Option("--institution", help="机构代码")],
+    month: Annotated[str, typer.Option("--month", help="上报月份 YYYY-MM")],
+    out: Annotated[Path, typer.Option("--out", help="输出目录：其中有病案号，只写在这里")],
+    home: HomeOption = None,
+    deliveries: DeliveriesOption = None,
+) -> None:
+    """写出退回医院的整改单（xlsx 与 CSV）：逐条问题、改法、扣分、改正后对 DRG 和权重的影响。"""
+    from pipelines.return_pack.delivery import NoDeliveryError  # noqa: PLC0415
+    from pipelines.return_pack.pack import write_return_pack  # noqa: PLC0415
+
+    settings = settings_of(home, deliveries)
+    try:
+        pack = write_return_pack(settings, institution, month, out)
+    except NoDeliveryError as error:
+        raise refusal(error) from error
+    except OSError as error:
+        raise refusal(f"无法写入 {out}：{error.strerror or error}") from error
+    console.print(score_line(pack.score, settings.excellent_score))
+    console.print(
+        f"问题 {pack.finding_count} 条（错误 {pack.error_count}），拒收 {pack.reject_count} 处，"
+        f"改正后改变权重的 {pack.effect_count} 条"
+    )
+    for note in pack.notes:
+        console.print(note, soft_wrap=True, markup=False)
+    console.print(f"已写入 {'、'.join(str(path) for path in pack.files)}", soft_wrap=True, markup=False)
+
+
+def diff(
+    institution: Annotated[str, typer.Option("--institution", help="机构代码")],
+    month: Annotated[str, typer.Option("--month", help="上报月份 YYYY-MM")],
+    out: OutOption = None,
+    home: HomeOption = None,
+    deliveries: DeliveriesOption = None,
+) -> None:
+    """重新上报之后，比较最近两次上报的问题：已改正、新增、未改。"""
+    from pipelines.return_pack.delivery import NoDeliveryError, short_id  # noqa: PLC0415
+    from pipelines.return_pack.difference import (  # noqa: PLC0415
+        MENDED,
+        NEW,
+        STATUS_NAMES,
+        UNCHANGED,
+        compare_deliveries,
+        write_difference,
+    )
+    from pipelines.rule_table import rule_titles  # noqa: PLC0415
+
+    settings = settings_of(home, deliveries)
+    try:
+        found = compare_deliveries(settings, institution, month)
+        written = write_difference(settings, found, out) if out is not None else None
+    except NoDeliveryError as error:
+        raise refusal(error) from error
+    except OSError as error:
+        raise refusal(f"无法写入 {out}：{error.strerror or error}") from error
+    console.print(
+        f"{institution} {month}：批次 {short_id(found.before)} → {short_id(found.after)}；"
+        f"首页 {found.kept_sheet_count} 份相同，撤下 {found.withdrawn_sheet_count}，新上报 {found.added_sheet_count}"
+    )
+    if not found.is_same_basis:
+        console.print("注意：两次上报不是按同一版规则接收的，差别可能来自规则的变动")
+    table = Table(title="问题的变化（首页 × 规则 × 字段）")
+    statuses = (MENDED, NEW, UNCHANGED)
+    for heading in ("规则", "问题", *(STATUS_NAMES[status] for status in statuses)):
+        table.add_column(heading, overflow="fold", justify="left" if heading in ("规则", "问题") else "right")
+    counts = found.counts()
+    for rule_id, count in counts.items():
+        title = rule_titles().get(rule_id, (rule_id, ""))[0]
+        table.add_row(rule_id, title, *(str(count[status]) for status in statuses))
+    table.add_row("合计", "", *(str(sum(count[status] for count in counts.values())) for status in statuses))
+    console.print(table)
+    if written is not None:
+        console.print(f"已写入 {written}", soft_wrap=True, markup=False)

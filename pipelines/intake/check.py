@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import re
 import secrets
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -70,7 +69,8 @@ class FileCounts:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """An accepted sheet: place (record number in the file, header = 1), score, what each line took off, in points.
+    """An accepted sheet: place (record number in the file, header = 1), score, what each line of it took off, in points,
+    and the fields that the score found blank.
 
     Record number, birth date and ID number are the hospital's own; they are for its eyes only.
     """
@@ -85,6 +85,7 @@ class Sheet:
     patient_number: str | None = field(repr=False)
     score: Decimal
     lost: dict[str, Decimal]
+    blanks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +110,12 @@ class Finding:
 
 @dataclass
 class CheckedSheets:
-    """What a check found, all in the order of the files; `blank_counts`: field -> accepted sheets that leave it blank."""
+    """What a check found, all in the order of the files."""
 
     files: list[FileCounts] = field(default_factory=list)
     sheets: list[Sheet] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
-    blank_counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def has_errors(self) -> bool:
@@ -142,7 +142,6 @@ def check_front_sheets(paths: Sequence[Path], month: str = "") -> CheckedSheets:
             result.rejects += [reject for _, reject in batch.rejects]
             if tables["front_sheet"] is not None:
                 result.sheets += _read_sheets(batch)
-                result.blank_counts.update(_count_blank_fields(batch))
                 result.findings += _describe_findings(batch, tables["finding"].to_pylist())
             counts = tables[MARKER].to_pylist() if MARKER in tables else counts
     result.files = [_count(batch, row) for row in counts]
@@ -179,16 +178,18 @@ def _count(batch: Batch, row: dict) -> FileCounts:
 
 def _read_sheets(batch: Batch) -> Iterator[Sheet]:
     """Read the accepted sheets in memory with their scores, in order."""
-    items = [item.id for item in load_score().items]
-    lost = ", ".join(f"lost_{item}" for item in items)
-    for number, row, record, ordinal, department, discharged, born, patient, *points in batch.connection.sql(
+    score = load_score()
+    items = [item.id for item in score.items]
+    fields = list(dict.fromkeys(name for item in score.items for name in item.blank_fields))
+    columns = ", ".join([*(f"lost_{item}" for item in items), *(f"is_blank_{name}" for name in fields)])
+    for number, row, record, ordinal, department, discharged, born, patient, *rest in batch.connection.sql(
         f"""
         select file_number, source_row, record_id, admission_ordinal, department_code, discharge_date::date, birth_date,
-            patient_id, {lost}
-        from accepted_sheet join score_line using (row_no) order by row_no
+            patient_id, {columns}
+        from accepted_sheet join score_line using (row_no) join sheet_blank using (row_no) order by row_no
         """
     ).fetchall():
-        taken = {item: value for item, value in zip(items, points, strict=True) if value}
+        lost = {item: value for item, value in zip(items, rest, strict=False) if value}
         yield Sheet(
             batch.files[number].name,
             row,
@@ -198,16 +199,10 @@ def _read_sheets(batch: Batch) -> Iterator[Sheet]:
             discharged,
             born,
             patient,
-            load_score().total - sum(taken.values(), Decimal(0)),
-            taken,
+            score.total - sum(lost.values(), Decimal(0)),
+            lost,
+            tuple(name for name, is_blank in zip(fields, rest[len(items) :], strict=True) if is_blank),
         )
-
-
-def _count_blank_fields(batch: Batch) -> dict[str, int]:
-    names = list(dict.fromkeys(name for item in load_score().items for name in item.blank_fields))
-    counts = ", ".join(f"count(*) filter (where is_blank_{name})" for name in names)
-    query = f"select {counts} from sheet_blank where row_no in (select row_no from accepted_sheet)"
-    return dict(zip(names, batch.connection.sql(query).fetchall()[0], strict=True))
 
 
 @dataclass

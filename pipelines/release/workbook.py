@@ -38,14 +38,14 @@ STATUS_FILLS = {
 }
 
 
-class _Sheets:
+class Sheets:
     """A workbook with the few cell formats in use. Text always goes through `neutralise` and is never read as
     a formula.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, title: str = "DRG 绩效与质量考核") -> None:
         self.book = xlsxwriter.Workbook(str(path), {"constant_memory": True, "strings_to_formulas": False})
-        self.book.set_properties({"title": "DRG 绩效与质量考核", "created": CREATED})
+        self.book.set_properties({"title": title, "created": CREATED})
         self._formats: dict[tuple, Any] = {}
 
     def format(self, **options: Any) -> Any:
@@ -87,7 +87,7 @@ class _Sheets:
 def write_workbook(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Write the workbook of a release to `path` from an open connection to its `marts.duckdb`."""
     figures = Figures(connection)
-    sheets = _Sheets(path)
+    sheets = Sheets(path)
     try:
         _write_about(sheets, figures)
         _write_assessment(sheets, figures)
@@ -97,7 +97,7 @@ def write_workbook(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         sheets.book.close()
 
 
-def _write_about(sheets: _Sheets, figures: Figures) -> None:
+def _write_about(sheets: Sheets, figures: Figures) -> None:
     sheet = sheets.add("说明", [("项目", 22), ("内容", 110)])
     release = figures.release
     lines = [
@@ -130,7 +130,7 @@ def _write_about(sheets: _Sheets, figures: Figures) -> None:
         sheets.text(sheet, number, 1, value, text_wrap=True)
 
 
-def _write_assessment(sheets: _Sheets, figures: Figures) -> None:
+def _write_assessment(sheets: Sheets, figures: Figures) -> None:
     columns = [
         ("年度", 7), ("层级", 7), ("机构代码", 13), ("机构名称", 26), ("等级", 10), ("条款编号", 16),
         ("文件", 36), ("位置", 14), ("条款", 30), ("要求", 20), ("目标值", 10), ("实际值", 11),
@@ -180,7 +180,7 @@ def _write_assessment(sheets: _Sheets, figures: Figures) -> None:
     sheet.autofilter(0, 0, max(number, 1), len(columns) - 1)
 
 
-def _write_indicators(sheets: _Sheets, figures: Figures) -> None:
+def _write_indicators(sheets: Sheets, figures: Figures) -> None:
     columns = [
         ("年度", 7), ("机构代码", 13), ("机构名称", 26), ("等级", 10), ("类型", 8), ("区县", 10),
         ("指标编号", 26), ("指标", 32),
@@ -221,7 +221,7 @@ def _write_indicators(sheets: _Sheets, figures: Figures) -> None:
     sheet.autofilter(0, 0, max(len(rows), 1), len(columns) - 1)
 
 
-def _write_ledger(sheets: _Sheets, figures: Figures) -> None:
+def _write_ledger(sheets: Sheets, figures: Figures) -> None:
     columns = [
         ("条款编号", 16), ("文件", 40), ("文号", 22), ("状态", 18), ("位置", 16), ("条款", 40),
         ("对象（原文）", 30), ("算子", 10), ("数值（原文）", 11), ("单位（原文）", 16), ("期限", 16),

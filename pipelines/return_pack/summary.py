@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 from expectations.rules import load_score
-from pipelines.intake.check import CheckedSheets, Finding, Sheet, field_names
+from pipelines.intake.check import Finding, Sheet, field_names
 
 TENTH = Decimal("0.1")
 
@@ -113,25 +113,24 @@ def summarise_departments(
     return sorted(result, key=lambda item: (-item.score.sheet_count, item.department_code or ""))
 
 
-def summarise_blanks(checked: CheckedSheets) -> list[BlankSummary]:
+def summarise_blanks(sheets: Sequence[Sheet]) -> list[BlankSummary]:
     """List the fields that the score found blank, those on most sheets first."""
+    counts = Counter(name for sheet in sheets for name in sheet.blanks)
     result = [
-        BlankSummary(field_names().get(name, name), checked.blank_counts[name], item.deduct)
+        BlankSummary(field_names().get(name, name), counts[name], item.deduct)
         for item in load_score().items
         for name in item.blank_fields
-        if checked.blank_counts[name]
+        if counts[name]
     ]
     return sorted(result, key=lambda item: (-item.sheet_count, item.field_zh))
 
 
 def explain_score(sheet: Sheet) -> str:
-    """Say what took points off a sheet: the lines of the score with their points, the costliest first."""
+    """Say what took points off a sheet: the lines of the score with their points, the costliest first, and blanks."""
     lines = {item.id: item for item in load_score().items}
-    parts = sorted(sheet.lost.items(), key=lambda part: -part[1])
-    return "；".join(f"{line_name(lines[name].item)} −{float(points):g}" for name, points in parts)
-
-
-def line_name(item: str) -> str:
-    """Shorten the name of a line of the score that lists many fields."""
-    names = item.split("、")
-    return item if len(names) <= 2 else f"{names[0]}等"
+    parts = []
+    for name, points in sorted(sheet.lost.items(), key=lambda part: -part[1]):
+        blanks = [field_names().get(item, item) for item in lines[name].blank_fields if item in sheet.blanks]
+        shown = f"（空：{'、'.join(blanks)}）" if blanks else ""
+        parts.append(f"{lines[name].short_name} −{float(points):g}{shown}")
+    return "；".join(parts)

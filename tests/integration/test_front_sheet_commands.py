@@ -1,8 +1,10 @@
-"""`drgq rules` and `drgq check` as a hospital calls them: what they print and write, and the code they end with."""
+"""`drgq rules`, `check`, `return-pack` and `diff` as people call them: what they print and write, and their codes."""
 
 from __future__ import annotations
 
 import csv
+import shutil
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,73 @@ def test_wrong_use_ends_with_2(tmp_path, arguments):
     write_sheets(tmp_path / "sheets.csv", {})
     result = run_drgq("check", str(tmp_path / arguments[0]), *arguments[1:], home=tmp_path)
     assert result.returncode == 2 and "Traceback" not in result.stderr and result.stdout == ""
+
+
+# --- return-pack and diff -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def month_with_a_forbidden_principal(city: Path) -> tuple[str, str, int]:
+    """Institution, month and source row of a sheet whose principal diagnosis may not be one."""
+    for row in read_csv(city / "answer_key" / "faults.csv"):
+        if row["rule_id"] == "L19":
+            return row["institution_code"], row["month"], int(row["source_row"])
+    raise AssertionError("the city has no such fault")
+
+
+def test_a_return_pack_has_the_effect_on_group_and_weight(
+    demo_home, city, month_with_a_forbidden_principal, tmp_path
+):
+    institution, month, source_row = month_with_a_forbidden_principal
+    arguments = ["--institution", institution, "--month", month, "--deliveries", str(city / "deliveries")]
+    result = run_drgq("return-pack", *arguments, "--out", str(tmp_path), home=demo_home)
+    assert result.returncode == 0, result.stderr
+    assert "内置方案，非官方" in result.stdout and "优秀率" in result.stdout
+    rows = read_csv(tmp_path / "findings.csv")
+    [row] = [row for row in rows if row["规则"] == "L19" and int(row["行号"]) == source_row]
+    assert row["病案号"] and row["病案号"] not in result.stdout
+    assert row["改后说明"].startswith("主要诊断改为") and row["现DRG"] and row["改后DRG"]
+    weights = [Decimal(row[name] or 0) for name in ("现权重", "改后权重", "权重变化")]
+    assert weights[1] - weights[0] == weights[2]
+    effects = [abs(Decimal(row["权重变化"] or 0)) for row in rows]
+    assert effects == sorted(effects, reverse=True)
+    assert (tmp_path / f"return_pack_{institution}_{month}.xlsx").stat().st_size > 5000
+
+
+def test_a_pack_of_what_was_never_delivered_is_wrong_use(demo_home, tmp_path):
+    for arguments in (
+        ["--institution", "HZ001", "--month", "1999-01"],
+        ["--institution", "HZ001", "--month", "May"],
+    ):
+        result = run_drgq("return-pack", *arguments, "--out", str(tmp_path / "out"), home=demo_home)
+        assert result.returncode == 2 and "Traceback" not in result.stderr and result.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_diff_wants_two_deliveries(demo_home, month_with_a_forbidden_principal):
+    institution, month, _ = month_with_a_forbidden_principal
+    result = run_drgq("diff", "--institution", institution, "--month", month, home=demo_home)
+    assert result.returncode == 2 and "只收到过一次" in result.stderr
+
+
+def test_diff_shows_what_was_mended(city, month_with_a_forbidden_principal, tmp_path):
+    institution, month, source_row = month_with_a_forbidden_principal
+    deliveries, home = tmp_path / "deliveries", tmp_path / "home"
+    shutil.copytree(city / "deliveries" / "reference", deliveries / "reference")
+    (deliveries / ".demonstration").touch()
+    shutil.copytree(city / "deliveries" / institution / month, deliveries / institution / month)
+    arguments = ["--institution", institution, "--month", month, "--deliveries", str(deliveries)]
+    assert run_drgq("intake", "--deliveries", str(deliveries), home=home).returncode == 0
+    path = deliveries / institution / month / "front_sheet.csv"
+    lines = path.read_bytes().split(b"\n")
+    lines[source_row - 1] = lines[source_row - 1].replace(b"R65.300", b"H61.200")
+    path.write_bytes(b"\n".join(lines))
+    (deliveries / institution / month / "envelope.json").unlink(missing_ok=True)
+    assert run_drgq("intake", "--deliveries", str(deliveries), home=home).returncode == 0
+    result = run_drgq("diff", *arguments, "--out", str(tmp_path / "out"), home=home)
+    assert result.returncode == 0, result.stderr
+    rows = read_csv(tmp_path / "out" / "difference.csv")
+    mended = [row for row in rows if row["状态"] == "已改正"]
+    assert [(row["规则"], int(row["原行号"])) for row in mended] == [("L19", source_row)]
+    assert not [row for row in rows if row["状态"] == "新增"]
+    assert mended[0]["病案号"] and mended[0]["病案号"] not in result.stdout

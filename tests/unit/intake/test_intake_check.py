@@ -112,13 +112,13 @@ def test_identity_does_not_get_into_texts_of_the_program(city):
     assert checked.sheets[0].record_number == "R77"
 
 
-def test_blank_fields_are_counted_over_accepted_sheets(city):
-    checked = check_front_sheets(
-        [city.sheets({"patient_name": ""}, {}, {"patient_name": "", "age_years": "x"})]
-    )
-    assert checked.blank_counts["patient_name"] == 1
-    assert checked.blank_counts["occupation_code"] == 2
-    assert checked.blank_counts["stated_institution_code"] == 0, "the layout has no such column"
+def test_blank_fields_are_named(city):
+    [sheet, other] = check_front_sheets(
+        [city.sheets({"patient_name": ""}, {"patient_name": "-"}, {"patient_name": "", "age_years": "x"})]
+    ).sheets
+    assert {"patient_name", "occupation_code"} <= set(sheet.blanks)
+    assert "patient_name" not in other.blanks, "in this layout - is an answer"
+    assert "stated_institution_code" not in sheet.blanks, "the layout has no such column"
 
 
 def test_a_month_is_judged_only_where_it_is_said(city):
