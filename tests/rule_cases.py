@@ -53,6 +53,7 @@ class RuleCases:
         for row in tables["rule_code_condition"]:
             self.conditions[row["rule_id"]].append(row)
         self.complications = tables["complication"]
+        self.found_members: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
         self.gates: dict[str, list[Rule]] = defaultdict(list)
         for rule in naive.mdc_rules:
             self.gates[rule.target_code].append(rule)
@@ -167,20 +168,14 @@ class RuleCases:
         of_first = [row for row in required if row["code_role"].startswith("PRINCIPAL")]
         of_others = [row for row in required if not row["code_role"].startswith("PRINCIPAL")]
 
-        def members(rows: list[dict[str, Any]], role: str) -> Iterator[str]:
+        def members(rows: list[dict[str, Any]], role: str) -> list[str]:
             """Codes in all these lists and in none that is excluded in a role."""
-            lists = [self.naive.lists[row["code_list_id"], code_type] for row in rows]
             out = [
-                self.naive.lists[row["code_list_id"], code_type]
+                row["code_list_id"]
                 for row in excluded
                 if row["code_role"].startswith((role, "ANY")) and row["minimum_categories"] <= 1
             ]
-            codes = chain.from_iterable(chain(listed.exact, listed.prefix) for listed in lists)
-            return (
-                code
-                for code in dict.fromkeys(codes)
-                if all(code in listed for listed in lists) and not any(code in listed for listed in out)
-            )
+            return self.members(code_type, tuple(row["code_list_id"] for row in rows), tuple(out))
 
         def others(row: dict[str, Any]) -> list[list[str]]:
             """Some ways to satisfy a condition on other or on any codes."""
@@ -196,6 +191,20 @@ class RuleCases:
         spread = firsts[:: max(1, len(firsts) // CODES_TRIED)]
         for first, *rest in product(spread, *map(others, of_others)):
             yield [*first, *chain.from_iterable(rest)]
+
+    def members(self, code_type: str, inside: tuple[str, ...], outside: tuple[str, ...]) -> list[str]:
+        """The codes, as they stand in one of them, that are in all lists of the first kind and in none of the second."""
+        key = code_type, inside, outside
+        if key not in self.found_members:
+            lists = [self.naive.lists[code_list_id, code_type] for code_list_id in inside]
+            out = [self.naive.lists[code_list_id, code_type] for code_list_id in outside]
+            codes = chain.from_iterable(chain(listed.exact, listed.prefix) for listed in lists)
+            self.found_members[key] = [
+                code
+                for code in dict.fromkeys(codes)
+                if all(code in listed for listed in lists) and not any(code in listed for listed in out)
+            ]
+        return self.found_members[key]
 
     def complicated(self, diagnoses: list[str], complication: str) -> Iterator[list[str]]:
         """The diagnoses with one more that is, or just is not, a complication of this level."""
