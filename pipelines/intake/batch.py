@@ -11,7 +11,7 @@ import calendar
 import datetime
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -266,11 +266,11 @@ def type_rows(
 ) -> pa.Table:
     """Type columns of text, row by row; leaves what could not be typed in `bad_value` (row_no, field, value).
 
-    `kinds` maps column -> kind: `text`, one of READERS, or the name of a macro from text to text. `mangled` maps a
-    text column -> pattern of values that a spreadsheet spoilt.
+    `kinds` maps column -> kind: `text` or one of READERS. `mangled` maps a text column -> pattern of values that a
+    spreadsheet spoilt.
     """
     given = {name: raw.column(name) for name in kinds if raw.column(name).null_count < len(raw)}
-    read = {name: READERS.get(kind, (kind, TEXT))[0] for name, kind in kinds.items() if kind != "text"}
+    read = {name: READERS[kind][0] for name, kind in kinds.items() if kind in READERS}
     columns = ["row_no", *(f'{read[name]}("{name}") as "{name}"' for name in given if name in read)]
     batch.lay_out("raw", raw)
     typed = batch.table(f"select {', '.join(columns)} from raw order by row_no")
@@ -298,7 +298,7 @@ def type_rows(
     result = raw.select(["row_no", "file_number", "source_row"])
     for name, kind in kinds.items():
         if name not in given:
-            column = pa.nulls(len(raw), READERS.get(kind, (kind, TEXT))[1])
+            column = pa.nulls(len(raw), READERS[kind][1] if kind in READERS else TEXT)
         else:
             column = typed.column(name) if name in read else given[name]
         result = result.append_column(name, column)
@@ -316,6 +316,13 @@ def explain_bad(kind: str, label: str, value: str) -> tuple[str, str]:
     if kind in ("money", "real", "whole", "grams") and THOUSANDS.fullmatch(value):
         return "excel_mangled", f"{label} {quoted}带千分位"
     return "value_type", f"{label} {quoted}不是{TYPE_NAMES[kind]}"
+
+
+def convert(column: pa.Array | pa.ChunkedArray, function: Callable[[str], str | None]) -> pa.Array:
+    """Return text converted by a function that is called once per distinct value; nulls stay null."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    known = array.dictionary_encode()
+    return pa.array(map(function, known.dictionary.to_pylist()), TEXT).take(known.indices)
 
 
 def count_files(batch: Batch, dataset: str, accepted: str, typed: str, fee: str | None) -> None:

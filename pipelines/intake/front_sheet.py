@@ -18,6 +18,7 @@ from pipelines.intake.batch import (
     BatchFile,
     clean,
     combined,
+    convert,
     count_files,
     gather,
     replace_column,
@@ -30,18 +31,18 @@ from pipelines.intake.schema import DATASETS, LINEAGE, PROCEDURE_STAFF, STAFF
 from pipelines.intake.sheet_acceptance import settle_sheets
 from pipelines.intake.sheet_conversion import (
     AGE_DAYS,
-    HEALING_CLASS,
     HOUR,
-    INCISION_CLASS,
     STAY_DAYS,
+    TIDIED,
     TYPED_PROCEDURE,
+    to_healing_class,
+    to_icd9,
+    to_icd10,
+    to_incision_class,
 )
 from pipelines.intake.sheet_judgement import judge_sheets
 
 DATASET = "front_sheet"
-ICD10 = ("outpatient_diagnosis_code", "external_cause_code", "morphology_code")
-# Written with or without a leading zero in practice; the code lists have none.
-UNPADDED = ("payment_method_code", "ethnic_group_code")
 IDENTIFIERS = ("record_id", "patient_id", "health_card_id")
 DIAGNOSIS = ("diagnosis_code", "diagnosis_name", "present_on_admission_code")
 PROCEDURE = (
@@ -55,19 +56,6 @@ PROCEDURE = (
     "anaesthesia_code",
     *PROCEDURE_STAFF,
 )
-
-
-TYPED_SLOTS = {
-    "diagnosis": f"""
-        select row_no, position, to_icd10(diagnosis_code) as diagnosis_code, {", ".join(DIAGNOSIS[1:])}
-    """,
-    "procedure": f"""
-        select row_no, position, {", ".join(f"{name} as raw_{name}" for name in PROCEDURE)},
-            to_icd9(procedure_code) as procedure_code, to_day(procedure_date) as procedure_date,
-            coalesce(incision_class_code, {INCISION_CLASS}) as incision_class_code,
-            coalesce(healing_class_code, {HEALING_CLASS}) as healing_class_code
-    """,
-}
 
 
 @cache
@@ -87,10 +75,6 @@ def sheet_kinds() -> dict[str, str]:
             kind = "date"
         elif item.data_type == "datetime":
             kind = "moment"
-        elif item.field in ICD10:
-            kind = "to_icd10"
-        elif item.field in UNPADDED:
-            kind = "without_leading_zero"
         else:
             kind = "text"
         kinds[item.field] = kind
@@ -113,16 +97,17 @@ def take_in_front_sheets(batch: Batch) -> None:
         combined(sheets, "record_id"),
         combined(sheets, "admission_ordinal"),
     )
-    batch.outputs["diagnosis"] = _fetch_slots(batch, "diagnosis", case_ids)
+    sheets = replace_column(sheets, "case_id", case_ids)
+    batch.outputs["diagnosis"] = _fetch_slots(batch, "diagnosis", sheets)
     batch.outputs["procedure"] = _pseudonymise(
-        batch, _fetch_slots(batch, "procedure", case_ids), PROCEDURE_STAFF
+        batch, _fetch_slots(batch, "procedure", sheets), PROCEDURE_STAFF
     )
     sheets = _pseudonymise(batch, sheets, STAFF)
     for name, kind in (("record_id", "record"), ("health_card_id", "card"), ("pathology_id", "pathology")):
         values = batch.pseudonymiser.scoped(kind, institutions, combined(sheets, name))
         sheets = replace_column(sheets, name, values)
     persons = batch.pseudonymiser.person(institutions, combined(sheets, "patient_id"))
-    sheets = replace_column(replace_column(sheets, "patient_id", persons), "case_id", case_ids)
+    sheets = replace_column(sheets, "patient_id", persons)
     for name, values in judge_sheets(batch, files, case_ids).items():
         sheets = replace_column(sheets, name, values)
     batch.outputs["front_sheet"] = sheets
@@ -131,21 +116,17 @@ def take_in_front_sheets(batch: Batch) -> None:
 def type_sheets(batch: Batch, files: list[BatchFile]) -> None:
     """Type the sheets of some files; leaves `typed_sheet`, `typed_diagnosis`, `typed_procedure` and `bad_value`."""
     kinds = sheet_kinds()
-    raw = _comparable_names(stack(files, list(kinds)))
+    raw = stack(files, list(kinds))
+    for name, function in {"institution_name": comparable_name, **TIDIED}.items():
+        raw = replace_column(raw, name, convert(raw.column(name), function))
     typed = type_rows(batch, raw, kinds, dict.fromkeys(IDENTIFIERS, MANGLED_IDENTIFIER))
     for name in ("admission", "discharge"):
         typed = typed.append_column(f"{name}_text", raw.column(f"{name}_date"))
     batch.lay_out("typed_sheet", typed)
-    _type_slots(batch, "diagnosis", unfold(files, DIAGNOSIS))
-    _type_slots(batch, "procedure", unfold(files, PROCEDURE))
-
-
-def _comparable_names(raw: pa.Table) -> pa.Table:
-    names = combined(raw, "institution_name").dictionary_encode()
-    if len(names.dictionary) == 0:
-        return raw
-    tidy = pa.array([comparable_name(name) for name in names.dictionary.to_pylist()], pa.string())
-    return replace_column(raw, "institution_name", tidy.take(names.indices))
+    diagnoses = unfold(files, DIAGNOSIS)
+    codes = convert(diagnoses.column("diagnosis_code"), to_icd10)
+    batch.lay_out("typed_diagnosis", replace_column(diagnoses, "diagnosis_code", codes))
+    batch.lay_out("typed_procedure", _type_procedures(batch, unfold(files, PROCEDURE)))
 
 
 def unfold(files: list[BatchFile], fields: tuple[str, ...]) -> pa.Table:
@@ -175,11 +156,24 @@ def unfold(files: list[BatchFile], fields: tuple[str, ...]) -> pa.Table:
     return table.take(pa.array(np.argsort(combined(table, "row_no").to_numpy(), kind="stable")))
 
 
-def _type_slots(batch: Batch, dataset: str, raw: pa.Table) -> None:
-    batch.lay_out("raw", raw)
-    batch.connection.execute(
-        f"create or replace temp table typed_{dataset} as {TYPED_SLOTS[dataset]} from raw"
-    )
+def _type_procedures(batch: Batch, raw: pa.Table) -> pa.Table:
+    """Type procedures; what was delivered stays beside it as `raw_<field>`."""
+    folded = raw.column("incision_healing_code")
+    days = combined(raw, "procedure_date").dictionary_encode()
+    batch.lay_out("raw", pa.table({"day": days.dictionary, "number": range(len(days.dictionary))}))
+    read = combined(batch.table("select to_day(day) as day from raw order by number"), "day")
+    typed = {
+        "procedure_code": convert(raw.column("procedure_code"), to_icd9),
+        "procedure_date": read.take(days.indices),
+        "incision_class_code": pc.coalesce(
+            raw.column("incision_class_code"), convert(folded, to_incision_class)
+        ),
+        "healing_class_code": pc.coalesce(
+            raw.column("healing_class_code"), convert(folded, to_healing_class)
+        ),
+    }
+    delivered = {f"raw_{name}": raw.column(name) for name in PROCEDURE}
+    return pa.table({name: raw.column(name) for name in ("row_no", "position")} | delivered | typed)
 
 
 def _fetch_sheets(batch: Batch) -> pa.Table:
@@ -212,29 +206,26 @@ def _fetch_sheets(batch: Batch) -> pa.Table:
     return pa.table(sheets | {"delivery_number": found.column("delivery_number")})
 
 
-def _fetch_slots(batch: Batch, dataset: str, case_ids: pa.Array) -> pa.Table:
-    source = {
-        name: f"t.raw_{name}"
-        if dataset == "procedure" and name in PROCEDURE and name not in TYPED_PROCEDURE
-        else f"t.{name}"
-        for name in DATASETS[dataset]
-    }
-    lineage = {name: f"file.{name}" for name in LINEAGE} | {
-        "source_row": "o.source_row",
-        "case_id": "null::varchar",
-    }
-    columns = ", ".join(f"{lineage.get(name, source[name])} as {name}" for name in DATASETS[dataset])
-    table = batch.table(f"""
-        with o as (
-            select row_no, file_number, source_row, row_number() over (order by row_no) - 1 as ordinal
-            from accepted_sheet
-        )
-        select {columns}, file.delivery_number, o.ordinal
-        from typed_{dataset} as t join o using (row_no) join file using (file_number)
-        order by t.row_no, t.position
-    """)
-    table = replace_column(table, "case_id", case_ids.take(combined(table, "ordinal")))
-    return table.drop_columns("ordinal")
+def _fetch_slots(batch: Batch, dataset: str, sheets: pa.Table) -> pa.Table:
+    """Return the diagnoses or procedures of accepted sheets in the lake's columns, in order of sheet and position."""
+    slots = batch.relations[f"typed_{dataset}"]
+    accepted = batch.relations["accepted_sheet"].column("row_no").to_numpy()
+    ordinals = np.full(len(batch.relations["typed_sheet"]), -1, np.int32)
+    ordinals[accepted] = np.arange(len(accepted), dtype=np.int32)
+    ordinals = ordinals[slots.column("row_no").to_numpy()]
+    if (ordinals < 0).any():
+        slots = slots.filter(pa.array(ordinals >= 0))
+        ordinals = ordinals[ordinals >= 0]
+    owners = pa.array(ordinals)
+    columns = {}
+    for name in (*DATASETS[dataset], "delivery_number"):
+        if name in LINEAGE or name in ("case_id", "delivery_number"):
+            columns[name] = sheets.column(name).take(owners)
+        elif dataset == "procedure" and name in PROCEDURE and name not in TYPED_PROCEDURE:
+            columns[name] = slots.column(f"raw_{name}")
+        else:
+            columns[name] = slots.column(name)
+    return pa.table(columns)
 
 
 def _pseudonymise(batch: Batch, table: pa.Table, staff: tuple[str, ...]) -> pa.Table:

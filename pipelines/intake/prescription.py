@@ -15,6 +15,7 @@ from pipelines.intake.batch import (
     Batch,
     collect_findings,
     combined,
+    convert,
     count_files,
     evaluate_rules,
     explain_bad,
@@ -47,7 +48,6 @@ KINDS = {
         "is_injection": "flag",
         "is_key_monitored": "flag",
         "ddd_value": "real",
-        "route": "upper",
     },
     "prescription_review": {"reviewed_at": "moment", "is_reasonable": "flag", "action_at": "moment"},
 }
@@ -97,6 +97,8 @@ def take_in_prescriptions(batch: Batch) -> None:
     for dataset in members:
         kinds = {name: KINDS[dataset].get(name, "text") for name in PRESCRIPTION_COLUMNS[dataset]}
         raw = stack(batch.readable(dataset), list(kinds))
+        if dataset == "prescription_line":
+            raw = replace_column(raw, "route", convert(raw.column("route"), str.upper))
         typed = type_rows(batch, raw, kinds, MANGLED[dataset])
         if dataset == "prescription":
             typed = typed.append_column("prescribed_text", raw.column("prescribed_at"))

@@ -36,21 +36,28 @@ OF_WHICH = (
 FEE_ITEMS = tuple(fee for fee in FEES if fee not in (*OF_WHICH, "total_fee_yuan", "self_paid_yuan"))
 
 
-# Counts per sheet that the score asks for: over diagnoses and over procedures.
-DIAGNOSIS_COUNTS = {
-    "other_diagnosis_without_name_count": "position > 1 and diagnosis_name is null",
-    "other_diagnosis_without_code_count": "position > 1 and diagnosis_code is null",
-    "diagnosis_without_admission_state_count": "present_on_admission_code is null",
-}
-PROCEDURE_COUNTS = {
-    "procedure_count": "true",
-    "other_procedure_without_name_count": "position > 1 and raw_procedure_name is null",
-    "other_procedure_without_code_count": "position > 1 and procedure_code is null",
-    "procedure_without_date_count": "procedure_date is null",
-    "operation_without_anaesthesia_count": (
-        "raw_procedure_level_code is not null and raw_anaesthesia_code is null"
-    ),
-}
+# Columns over a sheet's diagnoses and procedures that the rules may use; completeness asks for three more.
+SLOT_COLUMNS = (
+    "diagnosis_codes",
+    "principal_diagnosis_code",
+    "principal_diagnosis_name",
+    "other_diagnosis_without_name_count",
+    "other_diagnosis_without_code_count",
+    "diagnosis_without_admission_state_count",
+    "procedure_codes",
+    "procedure_count",
+    "principal_procedure_code",
+    "principal_procedure_name",
+    "other_procedure_without_name_count",
+    "other_procedure_without_code_count",
+    "procedure_without_date_count",
+    "operation_without_anaesthesia_count",
+)
+COMPLETENESS_COLUMNS = (
+    "principal_admission_state_code",
+    "principal_procedure_date",
+    "principal_surgeon_id",
+)
 
 
 def judge_sheets(batch: Batch, files: list[BatchFile], case_ids: pa.Array) -> dict[str, pa.Array]:
@@ -137,15 +144,8 @@ def _build_rule_views(batch: Batch) -> None:
         "layout": "file.layout",
         "month_start": "file.month_start",
         "month_end": "file.month_end",
-        "principal_diagnosis_code": "d1.diagnosis_code",
-        "principal_diagnosis_name": "d1.diagnosis_name",
-        "diagnosis_codes": "d.diagnosis_codes",
-        **{name: f"coalesce(d.{name}, 0)::integer" for name in DIAGNOSIS_COUNTS},
-        **{name: f"coalesce(p.{name}, 0)::integer" for name in PROCEDURE_COUNTS},
-        "principal_procedure_code": "p1.procedure_code",
-        "principal_procedure_name": "p1.raw_procedure_name",
+        **{name: f"d.{name}" for name in SLOT_COLUMNS},
         **{f"blank_{item.id}": f"b.blank_{item.id}" for item in load_score().items if item.blank_fields},
-        "procedure_codes": "p.procedure_codes",
         "same_discharge_count": "coalesce(r.same_discharge_count, 1)::integer",
         "fee_item_count": " + ".join(f"({fee} is not null)::integer" for fee in FEE_ITEMS),
         "fee_items_yuan": f"({' + '.join(f'coalesce({fee}, 0)' for fee in FEE_ITEMS)})::decimal(18, 2)",
@@ -161,28 +161,12 @@ def _build_rule_views(batch: Batch) -> None:
     ]
     con = batch.connection
     _find_repeated_stays(batch)
+    batch.lay_out("slot_summary", _summarise_slots(batch))
     con.execute(f"""
         create or replace temp table rule_sheet as
-        with d as (
-            select row_no, list(diagnosis_code order by position) filter (where diagnosis_code is not null)
-                    as diagnosis_codes,
-                {_counts(DIAGNOSIS_COUNTS)}
-            from typed_diagnosis group by row_no
-        ),
-        p as (
-            select row_no, list(procedure_code order by position) filter (where procedure_code is not null)
-                    as procedure_codes,
-                {_counts(PROCEDURE_COUNTS)}
-            from typed_procedure group by row_no
-        )
-        select s.row_no, file.delivery_number, {", ".join(columns)},
-            d1.present_on_admission_code as principal_admission_state_code,
-            p1.procedure_date as principal_procedure_date, p1.raw_surgeon_id as principal_surgeon_id
+        select s.row_no, file.delivery_number, {", ".join(columns)}, {", ".join(COMPLETENESS_COLUMNS)}
         from accepted_sheet as s join file using (file_number) join sheet_blank as b using (row_no)
-            left join d using (row_no) left join p using (row_no)
-            left join (from typed_diagnosis where position = 1) as d1 using (row_no)
-            left join (from typed_procedure where position = 1) as p1 using (row_no)
-            left join repeated_stay as r using (row_no)
+            join slot_summary as d using (row_no) left join repeated_stay as r using (row_no)
     """)
     con.execute("""
         create or replace temp view rule_diagnosis as
@@ -200,10 +184,77 @@ def _build_rule_views(batch: Batch) -> None:
     """)
 
 
-def _counts(conditions: dict[str, str]) -> str:
-    return ", ".join(
-        f"count(*) filter (where {condition}) as {name}" for name, condition in conditions.items()
-    )
+def _summarise_slots(batch: Batch) -> pa.Table:
+    """Return what the rules, the score and completeness ask of a sheet's diagnoses and procedures, per `row_no`."""
+    total = len(batch.relations["typed_sheet"])
+    diagnoses = _Slots(batch.relations["typed_diagnosis"], total)
+    procedures = _Slots(batch.relations["typed_procedure"], total)
+    other_diagnosis, other_procedure = diagnoses.position > 1, procedures.position > 1
+    has_level = ~procedures.is_null("raw_procedure_level_code")
+    columns = {
+        "diagnosis_codes": diagnoses.list("diagnosis_code"),
+        "principal_diagnosis_code": diagnoses.principal("diagnosis_code"),
+        "principal_diagnosis_name": diagnoses.principal("diagnosis_name"),
+        "principal_admission_state_code": diagnoses.principal("present_on_admission_code"),
+        "other_diagnosis_without_name_count": diagnoses.count(
+            other_diagnosis & diagnoses.is_null("diagnosis_name")
+        ),
+        "other_diagnosis_without_code_count": diagnoses.count(
+            other_diagnosis & diagnoses.is_null("diagnosis_code")
+        ),
+        "diagnosis_without_admission_state_count": diagnoses.count(
+            diagnoses.is_null("present_on_admission_code")
+        ),
+        "procedure_codes": procedures.list("procedure_code"),
+        "procedure_count": procedures.count(procedures.position > 0),
+        "principal_procedure_code": procedures.principal("procedure_code"),
+        "principal_procedure_name": procedures.principal("raw_procedure_name"),
+        "principal_procedure_date": procedures.principal("procedure_date"),
+        "principal_surgeon_id": procedures.principal("raw_surgeon_id"),
+        "other_procedure_without_name_count": procedures.count(
+            other_procedure & procedures.is_null("raw_procedure_name")
+        ),
+        "other_procedure_without_code_count": procedures.count(
+            other_procedure & procedures.is_null("procedure_code")
+        ),
+        "procedure_without_date_count": procedures.count(procedures.is_null("procedure_date")),
+        "operation_without_anaesthesia_count": procedures.count(
+            has_level & procedures.is_null("raw_anaesthesia_code")
+        ),
+    }
+    return pa.table({"row_no": np.arange(total, dtype=np.int32), **columns})
+
+
+class _Slots:
+    """The slots of a repeated block, sorted by sheet and position, summed up per sheet."""
+
+    def __init__(self, slots: pa.Table, total: int):
+        self._slots, self._total = slots, total
+        self._rows = slots.column("row_no").to_numpy()
+        self.position = slots.column("position").to_numpy()
+
+    def is_null(self, name: str) -> np.ndarray:
+        """Return which slots lack a value."""
+        return combined(self._slots, name).is_null().to_numpy(zero_copy_only=False)
+
+    def count(self, mask: np.ndarray) -> pa.Array:
+        """Return how many slots of each sheet are meant."""
+        return pa.array(np.bincount(self._rows[mask], minlength=self._total).astype(np.int32))
+
+    def list(self, name: str) -> pa.Array:
+        """Return the values of each sheet in order of position; null where there is none."""
+        known = ~self.is_null(name)
+        counts = np.bincount(self._rows[known], minlength=self._total)
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+        values = combined(self._slots, name).filter(pa.array(known))
+        return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(counts == 0))
+
+    def principal(self, name: str) -> pa.Array:
+        """Return the value of each sheet at position 1; null where there is none."""
+        first = np.flatnonzero(self.position == 1)
+        places = np.full(self._total, -1, np.int64)
+        places[self._rows[first]] = first
+        return combined(self._slots, name).take(pa.array(places, mask=places < 0))
 
 
 def _find_repeated_stays(batch: Batch) -> None:

@@ -34,8 +34,3 @@ create or replace macro to_moment(x) as
 create or replace macro to_day(x) as to_moment(x)::date;
 create or replace macro has_time(x) as length(x) > 10;
 create or replace macro to_flag(x) as case x when '1' then true when '0' then false end;
--- Letters of an ICD-10 code are upper, also after a dagger; only the placeholder x, which follows a digit or a point,
--- is lower. ICD-9-CM-3 has no other letter than the placeholder.
-create or replace macro to_icd10(x) as regexp_replace(upper(x), '([0-9.])X', '\1x', 'g');
-create or replace macro to_icd9(x) as lower(x);
-create or replace macro without_leading_zero(x) as regexp_replace(x, '^0([1-9](\.\d)?)$', '\1');
