@@ -7,7 +7,7 @@ by the models; nothing is decided here, and dbt is not needed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from graphlib import TopologicalSorter
 from types import SimpleNamespace
@@ -37,36 +37,55 @@ class Statement:
     depends_on: str
 
 
-@cache
-def _environment() -> tuple[jinja2.Environment, str]:
-    """Jinja as the macros need it, and the macros: what differs between engines is taken for DuckDB."""
-    macros = "".join(path.read_text(encoding="utf-8") for path in MACROS)
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
-    environment.globals["return"] = lambda value: value
-    module = environment.from_string(macros).module
+@dataclass
+class Template:
+    """What the template that is being rendered refers to, and what it configures."""
 
-    def dispatch(name: str, _project: str) -> Callable[..., str]:
-        return getattr(module, f"duckdb__{name}", None) or getattr(module, f"default__{name}")
+    read: set[str] = field(default_factory=set)
+    settings: dict[str, str] = field(default_factory=dict)
 
-    environment.globals["adapter"] = SimpleNamespace(dispatch=dispatch)
-    return environment, macros
-
-
-def render(template: str, read: set[str] | None = None, settings: dict[str, str] | None = None) -> str:
-    """Render SQL that uses the project's macros; `read` receives what it refers to, `settings` what it configures."""
-    environment, macros = _environment()
-
-    def ref(name: str) -> str:
-        if read is not None:
-            read.add(name)
+    def ref(self, name: str) -> str:
+        """Stand in for dbt's `ref`: a relation is called as its model."""
+        self.read.add(name)
         return name
 
-    def config(**given: str) -> str:
-        if settings is not None:
-            settings.update(given)
+    def config(self, **given: str) -> str:
+        """Stand in for dbt's `config`."""
+        self.settings.update(given)
         return ""
 
-    return environment.from_string(macros + template).render(ref=ref, config=config).strip()
+
+@cache
+def _environment() -> tuple[jinja2.Environment, Template]:
+    """Jinja with the project's macros, compiled once; what differs between engines is taken for DuckDB."""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    template, macros = Template(), {}
+
+    def dispatch(name: str, _project: str) -> Callable[..., str]:
+        return macros.get(f"duckdb__{name}") or macros[f"default__{name}"]
+
+    environment.globals |= {
+        "ref": template.ref,
+        "config": template.config,
+        "return": lambda value: value,
+        "adapter": SimpleNamespace(dispatch=dispatch),
+    }
+    module = environment.from_string("".join(path.read_text(encoding="utf-8") for path in MACROS)).module
+    macros |= {name: value for name, value in vars(module).items() if callable(value)}
+    environment.globals |= macros
+    return environment, template
+
+
+def render(sql: str) -> str:
+    """Render SQL that uses the project's macros."""
+    return _render(sql)[0]
+
+
+def _render(sql: str) -> tuple[str, set[str], dict[str, str]]:
+    """The SQL, the models that it reads, and what it configures."""
+    environment, template = _environment()
+    template.read, template.settings = set(), {}
+    return environment.from_string(sql).render().strip(), template.read, template.settings
 
 
 @cache
@@ -78,9 +97,8 @@ def grouping_statements(given: tuple[str, ...] = GIVEN) -> tuple[Statement, ...]
     waiting = [RESULT]
     while waiting:
         name = waiting.pop()
-        settings: dict[str, str] = {}
-        reads[name] = set()
-        queries[name] = render((MODELS / f"{name}.sql").read_text(encoding="utf-8"), reads[name], settings)
+        sql = (MODELS / f"{name}.sql").read_text(encoding="utf-8")
+        queries[name], reads[name], settings = _render(sql)
         if settings.get("materialized") == "view":
             views.add(name)
         waiting += [
