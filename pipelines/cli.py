@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from pipelines.commands import explain, front_sheet, reference_set, review, scheme, scheme_comparison
+from pipelines.commands import explain, front_sheet, grouper, reference_set, review, scheme, scheme_comparison
 from pipelines.commands.terminal import HomeOption, console, errors, refusal, settings_of
 from pipelines.progress import Progress
 from pipelines.settings import Settings, SettingsError
@@ -27,6 +27,7 @@ app.add_typer(explain.app, name="explain")
 app.add_typer(scheme.app, name="scheme")
 scheme.app.command("compare")(scheme_comparison.compare)
 front_sheet.register(app)
+app.command()(grouper.group)
 review.register(app)
 
 DeliveriesOption = Annotated[

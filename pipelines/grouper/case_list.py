@@ -10,7 +10,9 @@ import codecs
 import csv
 import io
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -162,13 +164,17 @@ class CaseList:
             return
         torn: list[pa_csv.InvalidRow] = []
         try:
-            with open_stream(self.path) as stream, self._reader(stream, torn) as reader:
+            with (
+                undecodable_untold(),
+                open_stream(self.path) as stream,
+                self._reader(stream, torn) as reader,
+            ):
                 yield from self._text_chunks(reader, torn)
         except UnicodeDecodeError:
             raise WrongEncodingError(f"{self.path}：按 {self.encoding} 解码失败") from None
         except pa.ArrowInvalid as error:
-            # The error's text may quote the record: it is not shown.
-            if "UTF8" in str(error):
+            # The text of the error may quote a record: it is not shown. A torn record in another encoding stops the parser.
+            if "UTF8" in str(error) or "columns, got" in str(error):
                 raise WrongEncodingError(f"{self.path}：不是 UTF-8 编码") from None
             raise CaseListError(self._why_unsplittable()) from None
         except (OSError, EOFError):
@@ -339,6 +345,17 @@ class CaseList:
         if (pc.max(length).as_py() or 0) > 1:
             unusable = pc.fill_null(pc.greater(length, 1), False).to_numpy()
             chunk.note_values("sex", unusable, "请填 1（男）或 2（女）")
+
+
+@contextmanager
+def undecodable_untold() -> Iterator[None]:
+    """Keep the parser from printing that it could not decode a torn record; it stops there, which tells enough."""
+    usual = sys.unraisablehook
+    sys.unraisablehook = lambda told: None if isinstance(told.exc_value, UnicodeDecodeError) else usual(told)
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 def open_stream(path: Path) -> pa.NativeFile:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Self, TypeVar
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.grouper.case_list import (
     FINDINGS_KEPT,
@@ -29,6 +30,7 @@ from pipelines.grouper.case_list import (
 from pipelines.grouper.engine import Grouper
 from pipelines.grouper.numbering import Codebook, NumberedCases
 from pipelines.grouper.result_file import ResultFile
+from pipelines.grouper.trace import TRACE_COLUMNS, trace_columns
 from pipelines.scheme.loader import Scheme, read_scheme
 
 Item = TypeVar("Item")
@@ -58,9 +60,10 @@ class Summary:
         return self.status_counts.total()
 
 
-def group_list(path: Path, scheme_folder: Path, out: Path) -> Summary:
+def group_list(path: Path, scheme_folder: Path, out: Path, is_traced: bool = False) -> Summary:
     """Group the cases of `path` and write `out` (`.csv`, `.csv.gz` or `.parquet`): a row per record, in their order.
 
+    Traced rows have the columns of `trace.TRACE_COLUMNS` as well.
     Raises CaseListError, SchemeError or ResultFileError; then nothing is at `out` that was not there before.
     """
     started = time.monotonic()
@@ -72,13 +75,13 @@ def group_list(path: Path, scheme_folder: Path, out: Path) -> Summary:
     case_list = CaseList(path)
     try:
         try:
-            summary, repeated = _group(case_list, scheme_folder, aside)
+            summary, repeated = _group(case_list, scheme_folder, aside, is_traced)
         except WrongEncodingError:
             case_list = CaseList(path, find_encoding(path))
-            summary, repeated = _group(case_list, scheme_folder, aside)
+            summary, repeated = _group(case_list, scheme_folder, aside, is_traced)
         if len(repeated):
             # Which ids stand in earlier records is known only now: once more, with that.
-            summary, _ = _group(case_list, scheme_folder, aside, repeated)
+            summary, _ = _group(case_list, scheme_folder, aside, is_traced, repeated)
         os.replace(aside, out)
     except OSError as error:
         raise ResultFileError(f"{out}：写入失败：{error.strerror or error}") from error
@@ -89,7 +92,11 @@ def group_list(path: Path, scheme_folder: Path, out: Path) -> Summary:
 
 
 def _group(
-    case_list: CaseList, scheme_folder: Path, target: Path, repeated: np.ndarray | None = None
+    case_list: CaseList,
+    scheme_folder: Path,
+    target: Path,
+    is_traced: bool,
+    repeated: np.ndarray | None = None,
 ) -> tuple[Summary, np.ndarray]:
     """Group once. Returns the places, from 0, of records whose id stands in an earlier one; given these, marks them."""
     codebook = Codebook()
@@ -98,10 +105,12 @@ def _group(
         chunks = ahead(reading, read_numbered(case_list, codebook, repeated))
         scheme = read_scheme(scheme_folder)
         summary = Summary(scheme)
-        with Grouper(scheme, codebook) as grouper, ResultFile(target, grouper) as file:
+        extra_columns = TRACE_COLUMNS if is_traced else ()
+        with Grouper(scheme, codebook) as grouper, ResultFile(target, grouper, extra_columns) as file:
             write: Future[None] | None = None
             for chunk, cases in chunks:
-                outcome = file.outcomes_of(grouper.take_ways(cases), chunk.reason)
+                outcome = file.outcomes_of(grouper.take_ways(cases, keep=is_traced), chunk.reason)
+                extra = traced(grouper, chunk) if is_traced else ()
                 summary.status_counts += file.count_statuses(outcome)
                 summary.findings += chunk.findings[: FINDINGS_KEPT - len(summary.findings)]
                 summary.finding_count += chunk.finding_count
@@ -109,11 +118,18 @@ def _group(
                 if write:
                     write.result()
                 case_id = chunk.cases.column("case_id").combine_chunks()
-                write = writing.submit(write_chunk, file, ids, case_id, outcome)
+                write = writing.submit(write_chunk, file, ids, case_id, outcome, extra)
             if write:
                 write.result()
             summary.unknown_code_count = grouper.unknown_code_count
         return summary, ids.repeated()
+
+
+def traced(grouper: Grouper, chunk: Chunk) -> list[pa.Array]:
+    """The columns of the trace for the cases of a chunk; a record that cannot be used has none."""
+    columns = trace_columns(grouper.connection).drop_columns("case_id").columns
+    usable = pa.array(chunk.reason == 0)
+    return [pc.if_else(usable, column.combine_chunks(), None) for column in columns]
 
 
 def ahead(pool: ThreadPoolExecutor, items: Iterator[Item]) -> Iterator[Item]:
@@ -137,9 +153,11 @@ def read_numbered(
         yield chunk, codebook.number(chunk.cases)
 
 
-def write_chunk(file: ResultFile, ids: CaseIds, case_id: pa.Array, outcome: np.ndarray) -> None:
+def write_chunk(
+    file: ResultFile, ids: CaseIds, case_id: pa.Array, outcome: np.ndarray, extra: Sequence[pa.Array]
+) -> None:
     """Write the results of a chunk and remember its ids."""
-    file.write(case_id, outcome)
+    file.write(case_id, outcome, extra)
     ids.add(case_id)
 
 

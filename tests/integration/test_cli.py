@@ -321,3 +321,62 @@ def test_generate_says_where_it_cannot_write(tmp_path):
     result = run_drgq("generate", "--out", str(tmp_path / "file"), *SMALL, home=tmp_path / "home")
     assert result.returncode == 2 and "Traceback" not in result.stderr
     assert "无法写入" in result.stderr
+
+
+# --- group --------------------------------------------------------------------------------------------
+
+CASES_HEADER = "case_id,sex,age_years,age_days,birth_weight,department,length_of_stay,discharge_status,diagnoses,procedures"
+
+
+def test_group_writes_a_result_per_case_and_says_what_the_scheme_is(tmp_path):
+    cases, out = tmp_path / "cases.csv", tmp_path / "out.csv"
+    lines = [f"c{number},1,60,,,03,7,1,I63.900|E11.900|?," for number in range(30)]
+    cases.write_text("\n".join([CASES_HEADER, *lines]), encoding="utf-8")
+    result = run_drgq("group", str(cases), "--out", str(out), home=tmp_path / "home")
+    assert result.returncode == 0, result.stderr
+    assert (
+        "内置方案，非官方" in result.stdout
+        and "病例 30：入组 30" in result.stdout
+        and str(out) in result.stdout
+    )
+    assert re.search(r"方案中没有的编码 \d 种，共 \d+ 处", result.stdout)
+    rows = list(csv.DictReader(io.StringIO(out.read_text(encoding="utf-8"))))
+    assert [row["case_id"] for row in rows] == [f"c{number}" for number in range(30)]
+    assert {row["status"] for row in rows} == {"grouped"} and not (tmp_path / "home").exists()
+    traced = tmp_path / "traced.csv"
+    assert run_drgq("group", str(cases), "--out", str(traced), "--trace", home=tmp_path).returncode == 0
+    first = next(csv.DictReader(io.StringIO(traced.read_text(encoding="utf-8"))))
+    assert {**first, **rows[0]} == first and first["drg_rule_id"] and "I63.900" in first["matched_codes"]
+
+
+def test_group_ends_with_1_and_names_row_field_and_remedy_of_what_cannot_be_used(tmp_path):
+    cases, out = tmp_path / "cases.csv", tmp_path / "out.csv"
+    good, broken = "{},1,60,,,03,7,1,I63.900,", "{},1,sixty,,,03,7,1,I63.900,"
+    lines = [
+        good.format("c0"),
+        *(broken.format(f"b{number}") for number in range(25)),
+        "short,1",
+        good.format("c0"),
+    ]
+    cases.write_text("\n".join([CASES_HEADER, *lines]), encoding="gb18030")
+    result = run_drgq("group", str(cases), "--out", str(out), home=tmp_path)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    told = result.stderr.splitlines()
+    assert len(told) == 21 and "另有 7 处" in told[-1]
+    assert told[0] == f"{cases} 第 3 行 age_years：“sixty”不能用；请填入院时的周岁，0-150 的整数，或留空"
+    rows = list(csv.DictReader(io.StringIO(out.read_text(encoding="utf-8"))))
+    assert [row["case_id"] for row in rows] == [line.split(",")[0] for line in lines]
+    assert [row["status"] for row in rows] == ["grouped", *["invalid"] * 27]
+    assert rows[-1]["reason"] == "case_id_duplicate" and rows[-2]["reason"] == "line_broken"
+
+
+def test_group_refuses_what_it_cannot_read_or_write(tmp_path):
+    cases, out = tmp_path / "cases.csv", str(tmp_path / "out.csv")
+    cases.write_text("case_id,sex\n1,1\n", encoding="utf-8")
+    refused(run_drgq("group", str(cases), "--out", out, home=tmp_path), "缺少列", "diagnoses")
+    refused(run_drgq("group", str(tmp_path / "no.csv"), "--out", out, home=tmp_path), "no.csv", "不存在")
+    refused(run_drgq("group", str(tmp_path), "--out", out, home=tmp_path), "不是文件")
+    cases.write_text(CASES_HEADER + "\n", encoding="utf-8")
+    refused(run_drgq("group", str(cases), "--out", out, "--scheme", "nowhere", home=tmp_path), "nowhere")
+    refused(run_drgq("group", str(cases), "--out", str(tmp_path), home=tmp_path), "不能写入")
+    assert not Path(out).exists()
