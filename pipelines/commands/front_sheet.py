@@ -88,7 +88,7 @@ def _print_check(checked: CheckedSheets, excellent: Decimal) -> None:
     from pipelines.return_pack.summary import summarise_blanks, summarise_scores  # noqa: PLC0415
 
     _print_files(checked)
-    console.print(score_line(summarise_scores(checked.sheets, excellent), excellent))
+    console.print(score_line(summarise_scores(checked.sheets, excellent), excellent), soft_wrap=True)
     _print_rules(checked)
     if blanks := summarise_blanks(checked.sheets):
         shown = "，".join(f"{item.field_zh} {item.sheet_count}" for item in blanks[:SHOWN_RULES])
@@ -126,7 +126,8 @@ def _print_rules(checked: CheckedSheets) -> None:
 
     rules = summarise_rules(checked.findings)
     if not rules:
-        console.print("没有违反规则的首页。")
+        if checked.sheets:
+            console.print("没有违反规则的首页。")
         return
     table = Table(title="违反的规则（按扣分）")
     for heading in ("规则", "级别", "问题", "首页数", "共扣分"):
@@ -195,7 +196,7 @@ def return_pack(
         raise refusal(error) from error
     except OSError as error:
         raise refusal(f"无法写入 {out}：{error.strerror or error}") from error
-    console.print(score_line(pack.score, settings.excellent_score))
+    console.print(score_line(pack.score, settings.excellent_score), soft_wrap=True)
     console.print(
         f"问题 {pack.finding_count} 条（错误 {pack.error_count}），拒收 {pack.reject_count} 处，"
         f"改正后改变权重的 {pack.effect_count} 条"
