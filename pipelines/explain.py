@@ -9,17 +9,20 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from pipelines.grouper.case_list import REASONS, CaseList, CaseListError, WrongEncodingError, find_encoding
 from pipelines.grouper.engine import CASE_SCHEMA, Grouper
 from pipelines.grouper.explanation import explain
 from pipelines.grouper.near_miss import CaseTrace, trace_case
 from pipelines.release.current import NO_RELEASE, current_folder
-from pipelines.scheme.loader import Scheme
-from pipelines.scheme.snapshot import SchemeError, read_scheme_version
+from pipelines.scheme.loader import Scheme, SchemeError, find_scheme, read_scheme
+from pipelines.scheme.snapshot import read_scheme_version
 from pipelines.settings import Settings
 
 CASE_OF_RELEASE = """
@@ -118,6 +121,46 @@ def explain_released_case(settings: Settings, case_id: str, scheme_code: str | N
     except SchemeError as error:
         raise ExplainError(str(error)) from error
     return _explain(scheme, cases.cast(CASE_SCHEMA), f"发布 {release_id}", released)
+
+
+def explain_listed_case(
+    settings: Settings, cases: Path, scheme_name: str | None, case_id: str
+) -> Explanation:
+    """Explain a case of a plain case list (as `drgq group` takes it) under a scheme (the first in force if None).
+
+    Raises ExplainError where scheme or list cannot be read, where the list has no such case, and where its record cannot be
+    used. Of records with one id the first is explained.
+    """
+    try:
+        scheme = read_scheme(find_scheme(scheme_name or settings.scheme_names[0], settings))
+        try:
+            found = _find_record(CaseList(cases), case_id)
+        except WrongEncodingError:
+            found = _find_record(CaseList(cases, find_encoding(cases)), case_id)
+    except (SchemeError, CaseListError) as error:
+        raise ExplainError(str(error)) from error
+    if found is None:
+        raise ExplainError(f"{cases} 中没有病例 {case_id!r}")
+    return _explain(scheme, found, f"病例清单 {cases.name}", {})
+
+
+def _find_record(case_list: CaseList, case_id: str) -> pa.Table | None:
+    """The first record with an id as a table of one row. Raises ExplainError where it cannot be used."""
+    for chunk in case_list.chunks():
+        place = pc.index(chunk.cases.column("case_id"), case_id).as_py()
+        if place >= 0:
+            row = int(chunk.source_row[place])
+            if reason := REASONS[chunk.reason[place]]:
+                told = "；".join(
+                    f"{found.field}：{found.problem}，{found.remedy}"
+                    for found in chunk.findings
+                    if found.source_row == row
+                )
+                raise ExplainError(
+                    f"{case_list.path} 第 {row} 行不能用（{reason}）{f'：{told}' if told else ''}"
+                )
+            return chunk.cases.slice(place, 1)
+    return None
 
 
 def _find_case(release: duckdb.DuckDBPyConnection, case_id: str, scheme_code: str | None) -> dict[str, Any]:

@@ -19,6 +19,12 @@ def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="分组方案甲：名称或目录")],
     second: Annotated[str, typer.Argument(metavar="B", help="分组方案乙：名称或目录")],
     home: HomeOption = None,
+    cases: Annotated[
+        Path | None,
+        typer.Option(
+            "--cases", help="病例清单：只比较其中病例的去向（默认为状态目录中的病例）", show_default=False
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="结果目录（默认 <home>/comparisons/<A>__<B>）", show_default=False),
@@ -31,7 +37,7 @@ def compare(
 
     progress = Progress()
     try:
-        comparison, folder = compare_schemes(settings_of(home), (first, second), out, progress.step)
+        comparison, folder = compare_schemes(settings_of(home), (first, second), out, progress.step, cases)
     except ComparisonError as error:
         raise refusal(error) from error
     progress.close()

@@ -107,6 +107,40 @@ def test_the_tables_are_written_for_a_spreadsheet(comparison, tmp_path):
     ]
 
 
+def test_a_case_list_is_grouped_by_both(tmp_path):
+    """A procedure is only looked at under the first scheme; one record of four cannot be used."""
+    write_scheme(tmp_path / "home" / "schemes" / "tiny")
+    condition = "rule_id,condition_number,code_role,code_list_id,is_excluded,minimum_categories\n"
+    write_scheme(
+        tmp_path / "home" / "schemes" / "plain",
+        code="plain",
+        rule_code_condition=condition
+        + "E,1,PRINCIPAL_DIAGNOSIS,LUNG,0,1\nEB1,1,PRINCIPAL_PROCEDURE,LUNG,0,1\n",
+    )
+    header = "case_id,sex,age_years,age_days,birth_weight,department,length_of_stay,discharge_status,diagnoses,procedures"
+    lines = [
+        "c1,1,60,,,,5,1,J18.900,32.4",
+        "c2,1,60,,,,5,1,J18.900,",
+        "c3,1,old,,,,5,1,J18.900,",
+        ",2,60,,,,5,1,J18.1,32.4",
+    ]
+    listed = tmp_path / "list.csv"
+    listed.write_text("\n".join([header, *lines[:2], lines[0], *lines[2:]]) + "\n", encoding="gb18030")
+    settings = Settings(home=tmp_path / "home", deliveries=tmp_path)
+    comparison, folder = compare_schemes(settings, ("tiny", "plain"), None, lambda _: None, listed)
+    assert (
+        folder == tmp_path / "home" / "comparisons" / "tiny__plain" and (folder / "comparison.html").is_file()
+    )
+    moves = {
+        (row["from_code"], row["to_code"]): row["case_count"]
+        for row in comparison.rows("move")
+        if row["level"] == "drg"
+    }
+    assert comparison.summary["case_count"] == 3 and moves == {("EB19", "ES15"): 2}
+    with pytest.raises(ComparisonError, match=r"nowhere\.csv"):
+        compare_schemes(settings, ("tiny", "plain"), None, lambda _: None, tmp_path / "nowhere.csv")
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path):
     write_scheme(tmp_path / "home" / "schemes" / "tiny")
     write_scheme(tmp_path / "home" / "schemes" / "other", code="other")
