@@ -32,10 +32,15 @@ from pipelines.intake.pseudonym import Pseudonymiser
 from pipelines.intake.register import InstitutionRegister
 from pipelines.intake.reject import Reject, UnusableFile
 from pipelines.intake.schema import DATASETS, arrow_schema
-from pipelines.intake.source_file import SourceTable, find_fault, is_large, read_blocks, read_source_file
+from pipelines.intake.source_file import (
+    BLOCK_BYTES,
+    SourceTable,
+    find_fault,
+    is_large,
+    read_blocks,
+    read_source_file,
+)
 
-# Source bytes of small files taken together. A file that is larger than a block comes block by block.
-BATCH_BYTES = 16 << 20
 DECIDING_FILES = (
     "batch.py",
     "completeness.py",
@@ -104,7 +109,7 @@ def take_in_deliveries(
     pseudonymiser = Pseudonymiser(pseudonym_key)
     return [
         record
-        for part in split_by_size(deliveries, BATCH_BYTES)
+        for part in split_by_size(deliveries, BLOCK_BYTES)
         for record in _take_in_part(part, lake, pseudonymiser, register)
     ]
 
@@ -288,7 +293,7 @@ def _load(
                 item.table = read_source_file(file)
             _check_institution(batch, item, register)
             size += file_bytes(file)
-        if size >= BATCH_BYTES:
+        if size >= BLOCK_BYTES:
             yield unit[-1].number + 1
             size = 0
     yield len(batch.files)

@@ -35,13 +35,12 @@ from pipelines.intake.reference import ReferenceSummary, take_in_reference_files
 from pipelines.intake.register import InstitutionRegister
 from pipelines.intake.reject import Reject
 from pipelines.intake.schema import ARRIVAL, arrow_schema
+from pipelines.intake.source_file import BLOCK_BYTES
 from pipelines.lock import exclusive
 
 Progress = Callable[[str], None]
 REGISTER_FILE = "arrival.parquet"
 LOCK = ".intake.lock"  # below the home: one process at a time writes the lake
-# A part is a month of a city: enough rows to make planning negligible, little enough memory.
-PART_BYTES = 16 << 20
 # A small city is cut so that every worker gets work, and the last one does not wait long.
 PARTS_PER_WORKER = 3
 
@@ -191,7 +190,7 @@ def _take_in_new(
     """Take in deliveries part by part, in worker processes where there is work for several."""
     total = sum(source_bytes(delivery) for delivery in deliveries)
     parts = list(
-        split_by_size(deliveries, min(PART_BYTES, total // (PARTS_PER_WORKER * settings.workers) + 1))
+        split_by_size(deliveries, min(BLOCK_BYTES, total // (PARTS_PER_WORKER * settings.workers) + 1))
     )
     workers = min(settings.workers, len(parts))
     arguments = (settings.lake, settings.pseudonym_key, register)
