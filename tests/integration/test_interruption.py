@@ -14,6 +14,8 @@ import pytest
 
 from tests.integration.conftest import DRGQ, run_drgq
 
+pytestmark = pytest.mark.xdist_group("interruption")  # one worker makes the two cities, not each of them
+
 
 @pytest.fixture(scope="module")
 def two_cities(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
