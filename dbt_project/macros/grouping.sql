@@ -34,9 +34,9 @@
     case {{ level }} when 'MCC' then 2 when 'CC' then 1 else 0 end
 {%- endmacro %}
 
-{#- The lists in roles, those that `only` selects, that the codes of the cases in `subject` satisfy. In a retry, attempt > 0, a case
-    has one procedure, its `attempt`-th other one, and that is the principal one; where there are none, a case may be told by its
-    number. Gives the CTE `hit` (`key`, role_list_id). -#}
+{#- The lists in roles, those that `only` selects, that codes satisfy: by `subject_number` those of the relation `subject`, where in
+    a retry, attempt > 0, the `attempt`-th other procedure is the only and the principal one; or by `case_number`, where there is
+    no retry, those of all cases or of the cases in `subject`. Gives the CTE `hit` (`key`, role_list_id). -#}
 {% macro hits(key, subject, only) %}
 subject_code as (
     {%- if key == 'subject_number' %}
@@ -51,7 +51,9 @@ subject_code as (
     {%- else %}
     select case_number, code_number, is_principal
     from {{ ref('int_grouping__case_code') }}
+    {%- if subject %}
     where case_number in (select case_number from {{ subject }})
+    {%- endif %}
     {%- endif %}
 ),
 
@@ -95,7 +97,7 @@ way_demand as (
     select * from {{ ref('int_grouping__way_demand') }}
 ),
 
-{{ hits(key, subject, 'code_role.is_awaited') }},
+{{ hits(key, subject if is_retry else none, 'code_role.is_awaited') }},
 
 by_code as (
     select

@@ -245,7 +245,9 @@ MUTATIONS = (
     Mutation("retry turned round", "retry_other_procedures = 'Y'", "retry_other_procedures <> 'Y'"),
     Mutation("last retry", "retry_subject.attempt nulls last", "retry_subject.attempt desc nulls last"),
     Mutation(
-        "a retry before the case itself", "and coalesce(taken.grouping_status, 'ungrouped') = 'ungrouped'", ""
+        "a retry before the case itself",
+        "where earlier_way.way_number is null\n    or taken.way_number is not null",
+        "",
     ),
     Mutation(
         "retry keeps all procedures",

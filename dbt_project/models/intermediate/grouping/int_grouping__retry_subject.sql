@@ -1,30 +1,8 @@
 -- One row is a retry of a case that found no group: attempt n has the n-th other procedure as its only one.
 with
 
-scheme as (
-    select * from {{ ref('int_grouping__scheme') }} where retries_procedures
-),
-
-way as (
-    select * from {{ ref('int_grouping__way') }}
-),
-
 without_group as (
-    select
-        scheme.scheme_number,
-        subject.subject_number,
-        subject.case_number,
-        subject.diagnosis_class,
-        subject.diagnosis_kind,
-        subject.complication_rank
-    from {{ ref('int_grouping__subject') }} as subject
-    inner join way on subject.certain_way = way.way_number
-    inner join scheme on way.scheme_code = scheme.scheme_code
-    left join {{ ref('int_grouping__earlier_way') }} as earlier_way
-        on subject.subject_number = earlier_way.subject_number
-    left join way as taken on earlier_way.way_number = taken.way_number
-    where way.grouping_status = 'ungrouped'
-        and coalesce(taken.grouping_status, 'ungrouped') = 'ungrouped'
+    select * from {{ ref('int_grouping__without_group') }}
 )
 
 select

@@ -19,25 +19,26 @@ found as (
 )
 
 select
-    found.case_number,
-    found.case_id,
-    found.way_number
+    case_number,
+    case_id,
+    way_number
 from found
-inner join way on found.way_number = way.way_number
-where found.has_principal_diagnosis or way.grouping_status <> 'ungrouped'
+where has_principal_diagnosis
 
 union all
 
+-- Without a principal diagnosis, procedures may still lead to a group; that there is none is the reason if they do not.
 select
     found.case_number,
     found.case_id,
-    without_diagnosis.way_number
+    coalesce(without_diagnosis.way_number, found.way_number) as way_number
 from found
 inner join way on found.way_number = way.way_number
-inner join way as without_diagnosis on way.scheme_code = without_diagnosis.scheme_code
-where way.grouping_status = 'ungrouped'
-    and not found.has_principal_diagnosis
+left join way as without_diagnosis
+    on way.grouping_status = 'ungrouped'
+    and way.scheme_code = without_diagnosis.scheme_code
     and without_diagnosis.reason = 'diagnosis_missing'
+where not found.has_principal_diagnosis
 
 union all
 
