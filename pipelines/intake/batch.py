@@ -42,15 +42,15 @@ BAD_VALUE = pa.schema([("row_no", pa.int32()), ("field", TEXT), ("value", TEXT)]
 NOTHING = pa.array(["", "-", "--", "－", "—", "——", "NULL", "null"])
 TYPE_NAMES = {
     "whole": "整数",
-    "grams": "数值(克)",
-    "money": "金额(元,至多两位小数,不带千分位)",
+    "grams": "数值（克）",
+    "money": "金额（元，至多两位小数，不带千分位）",
     "real": "数值",
     "infant_age": "数值或 n/30 月龄",
     "date": "日期 YYYYMMDD 或 YYYY-MM-DD",
     "moment": "日期时间 YYYY-MM-DD HH:MM",
     "flag": "0 或 1",
     "text": "文本",
-    "issues": "问题代码,以 | 分隔",
+    "issues": "问题代码，以 | 分隔",
 }
 
 
@@ -77,7 +77,8 @@ class Batch:
     """Deliveries taken in together, block by block.
 
     `outputs` maps dataset -> rows by delivery, file, row, of what is in memory now; so are `rejects`. `profiles` are
-    counts per delivery, dataset and metric, to be added up over the blocks.
+    counts per delivery, dataset and metric, to be added up over the blocks. `is_split` tells that the batch does not
+    fit into memory at once: keys of its sheets are kept from block to block in `seen_sheet`.
     """
 
     deliveries: Sequence[Delivery]
@@ -88,6 +89,7 @@ class Batch:
     rejects: list[tuple[int, Reject]] = field(default_factory=list)
     profiles: list[tuple[int, str, str, int, int]] = field(default_factory=list)
     relations: dict[str, pa.Table] = field(default_factory=dict)
+    is_split: bool = False
 
     def readable(self, dataset: str) -> list[BatchFile]:
         """Return the files of a dataset of which records are in memory."""
@@ -115,7 +117,7 @@ class Batch:
             self.connection.unregister(name)
         self.relations.clear()
         for (name,) in self.connection.execute(
-            "select table_name from duckdb_tables() where temporary"
+            "select table_name from duckdb_tables() where temporary and table_name <> 'seen_sheet'"
         ).fetchall():
             self.connection.execute(f"drop table {name}")
 
@@ -310,7 +312,7 @@ def explain_bad(kind: str, label: str, value: str) -> tuple[str, str]:
     shown = showable(value)
     quoted = f"“{shown}”" if shown is not None else "的值"
     if SCIENTIFIC.fullmatch(value) or EXCEL_ERROR.fullmatch(value) or kind in ("text", "issues"):
-        return "excel_mangled", f"{label} {quoted}被 Excel 改写,原值已丢失"
+        return "excel_mangled", f"{label} {quoted}被 Excel 改写，原值已丢失"
     if kind in ("date", "moment") and EXCEL_DATE.fullmatch(value):
         return "excel_mangled", f"{label} {quoted}是 Excel 的日期写法"
     if kind in ("money", "real", "whole", "grams") and THOUSANDS.fullmatch(value):

@@ -107,7 +107,7 @@ def discover(deliveries: Path, months: Collection[str] | None = None) -> Discove
         elif INSTITUTION_FOLDER.fullmatch(entry.name):
             _find_months(walk, entry, months)
         else:
-            walk.refuse(entry, "文件夹名不是机构代码(字母、数字、- 和 _,至多 32 位)")
+            walk.refuse(entry, "文件夹名不是机构代码（字母、数字、- 和 _，至多 32 位）")
     found = walk.found
     found.deliveries = _hash_deliveries(found.deliveries)
     found.reference = _hash_files(found.reference)
@@ -175,7 +175,7 @@ class _Walk:
                 self.refuse(entry, "链接失效或无权读取")
                 continue
             if not inside:
-                self.refuse(entry, "符号链接指向交付文件夹之外,不予读取")
+                self.refuse(entry, "符号链接指向交付文件夹之外，不予读取")
             elif not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
                 self.refuse(entry, "不是普通文件")
             elif name.startswith("."):

@@ -28,7 +28,7 @@ from pipelines.intake.batch import (
 from pipelines.intake.layout import front_sheet_fields
 from pipelines.intake.register import comparable_name
 from pipelines.intake.schema import DATASETS, LINEAGE, PROCEDURE_STAFF, STAFF
-from pipelines.intake.sheet_acceptance import settle_sheets
+from pipelines.intake.sheet_acceptance import remember_sheets, settle_sheets
 from pipelines.intake.sheet_conversion import (
     AGE_DAYS,
     HOUR,
@@ -111,6 +111,7 @@ def take_in_front_sheets(batch: Batch) -> None:
     for name, values in judge_sheets(batch, files, case_ids).items():
         sheets = replace_column(sheets, name, values)
     batch.outputs["front_sheet"] = sheets
+    remember_sheets(batch)
 
 
 def type_sheets(batch: Batch, files: list[BatchFile]) -> None:

@@ -203,10 +203,10 @@ def match_header(dataset: str, header: list[str]) -> HeaderMatch:
         raise LayoutError("file_layout", _other_layout_message(dataset, header, known))
     if missing_keys:
         raise LayoutError(
-            "key_column_missing", f"按{layout.title_zh}版式识别,缺少关键列:{'、'.join(missing_keys)}"
+            "key_column_missing", f"按{layout.title_zh}版式识别，缺少关键列：{'、'.join(missing_keys)}"
         )
     if twice:
-        raise LayoutError("column_duplicate", f"列名重复:{'、'.join(dict.fromkeys(twice))}")
+        raise LayoutError("column_duplicate", f"列名重复：{'、'.join(dict.fromkeys(twice))}")
     # Extension columns are optional by nature: their absence is no news.
     missing = [
         key for key in layout.columns.values() if key not in positions and key not in _extension_fields()
@@ -238,7 +238,7 @@ def _suggest(unknown: list[str], layout: Layout) -> list[str]:
     result = []
     for name in unknown[:SUGGESTIONS]:
         near = difflib.get_close_matches(name, layout.columns, n=1, cutoff=SIMILAR)
-        result.append(f"{name[:40]}(近似列名 {near[0]})" if near else name[:40])
+        result.append(f"{name[:40]}（近似列名 {near[0]}）" if near else name[:40])
     if len(unknown) > SUGGESTIONS:
         result.append(f"……共 {len(unknown)} 列")
     return result
@@ -260,7 +260,7 @@ def _other_layout_message(dataset: str, header: list[str], known: int) -> str:
         > len(header) * RECOGNISED_SHARE
     ):
         fits.append("病案首页")
-    hint = f";内容像是{fits[0]}文件" if fits else ""
+    hint = f"；内容像是{fits[0]}文件" if fits else ""
     if len(header) == 1:
-        hint = ";表头只有一列,分隔符应为逗号或制表符"
-    return f"表头共 {len(header)} 列,只有 {known} 列属于{titles}版式{hint}"
+        hint = "；表头只有一列，分隔符应为逗号或制表符"
+    return f"表头共 {len(header)} 列，只有 {known} 列属于{titles}版式{hint}"

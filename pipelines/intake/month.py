@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from expectations import completeness as completeness_module
 from expectations import rules as rule_module
-from pipelines.intake.batch import Batch, BatchFile, open_connection, profile_files, register_files
+from pipelines.intake.batch import Batch, BatchFile, constant, open_connection, profile_files, register_files
 from pipelines.intake.delivery import Delivery, SourceFile
 from pipelines.intake.front_sheet import take_in_front_sheets
 from pipelines.intake.lake import MARKER, DeliveryWriter, is_taken_in
@@ -280,6 +280,7 @@ def _load(
     for unit in _units(batch.files):
         file = unit[0].table.file
         if is_large(file) and file.path not in refused:
+            batch.is_split = True
             if size:
                 yield unit[0].number
                 size = 0
@@ -293,7 +294,8 @@ def _load(
                 item.table = read_source_file(file)
             _check_institution(batch, item, register)
             size += file_bytes(file)
-        if size >= BLOCK_BYTES:
+        if size >= BLOCK_BYTES and unit[-1] is not batch.files[-1]:
+            batch.is_split = True
             yield unit[-1].number + 1
             size = 0
     yield len(batch.files)
@@ -345,7 +347,7 @@ def _read_envelope(delivery: Delivery) -> dict:
         for name, folder in (("institution_code", delivery.institution_code), ("period", delivery.month)):
             stated = document.get(name)
             if stated is not None and str(stated) != folder:
-                result["problem"] = f"{name} 为“{str(stated)[:32]}”,文件夹为 {folder}"
+                result["problem"] = f"{name} 为“{str(stated)[:32]}”，文件夹为 {folder}"
     except (OSError, ValueError, TypeError, AttributeError, KeyError, InvalidOperation, RecursionError):
         result["problem"] = "不是约定格式的 JSON(files 中每项须有 name、rows、sha256)"
         result["files"] = {}
@@ -384,22 +386,14 @@ def _tables_in_memory(batch: Batch, number: int) -> dict[str, pa.Table | None]:
         if item.delivery_number == number:
             item.rejected_count += rows[item.name]
     lineage = _lineage(batch.deliveries[number])
-    tables["reject"] = _from_rows(
-        "reject",
+    tables["reject"] = pa.table(
         [
-            lineage
-            | {
-                "source_file": reject.source_file,
-                "source_row": reject.source_row,
-                "dataset": reject.dataset,
-                "field": reject.field,
-                "rule_id": reject.rule_id,
-                "value": reject.value,
-                "message_zh": reject.message_zh,
-                "remedy_zh": reject.remedy_zh,
-            }
-            for reject in rejects
+            constant(lineage[name], len(rejects))
+            if name in lineage
+            else pa.array([getattr(reject, name) for reject in rejects], data_type)
+            for name, data_type in DATASETS["reject"].items()
         ],
+        schema=arrow_schema(DATASETS["reject"]),
     )
     return tables
 

@@ -211,13 +211,13 @@ def _report_reasons(batch: Batch, dataset: str) -> None:
             message = f"关键项 {label} 为空"
         elif rule_id == "month_mismatch":
             month = batch.deliveries[item.delivery_number].month
-            message = f"{label} “{value}”属于 {detail},文件夹月份为 {month}"
+            message = f"{label} “{value}”属于 {detail}，文件夹月份为 {month}"
         elif rule_id in ("orphan_line", "orphan_review"):
             message = "所属处方不在本次交付的已接收处方中"
         else:
             first_file, first_row = detail.split("|")
             where = "" if first_file == item.name else f"{first_file} "
-            message = f"关键值({'、'.join(KEYS[dataset])})和{where}第 {first_row} 行相同"
+            message = f"关键值（{'、'.join(KEYS[dataset])}）和{where}第 {first_row} 行相同"
         rows.append((file_number, source_row, rejected_by, field, shown, message))
     batch.reject_rows(dataset, rows)
 

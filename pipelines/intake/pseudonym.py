@@ -27,8 +27,8 @@ class Pseudonymiser:
     def __init__(self, key: bytes | None):
         if not key:
             raise PseudonymKeyError(
-                "缺少假名化密钥:请设置环境变量 DRGQ_PSEUDONYM_KEY"
-                "(至少 16 字节,多年保持不变,否则同一患者无法关联)"
+                "缺少假名化密钥：请设置环境变量 DRGQ_PSEUDONYM_KEY"
+                "（至少 16 字节，多年保持不变，否则同一患者无法关联）"
             )
         # The two hash states of HMAC that depend on the key alone, copied for each identifier: nearly three times
         # as fast as `hmac.digest`, and identifiers are a quarter of intake's time.

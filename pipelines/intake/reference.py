@@ -205,7 +205,7 @@ def _match_columns(table: str, header: Sequence[str]) -> dict[str, int]:
     positions = {name: names.index(name) for name in COLUMNS[table] if name in names}
     missing = [name for name in KEYS[table] if name not in positions]
     if missing:
-        raise UnusableFile("key_column_missing", f"缺少关键列:{'、'.join(missing)}")
+        raise UnusableFile("key_column_missing", f"缺少关键列：{'、'.join(missing)}")
     return positions
 
 
@@ -213,7 +213,7 @@ def _type_row(
     table: str, cells: Sequence[str], positions: dict[str, int], width: int
 ) -> tuple[dict[str, Any], list[tuple[str, str, str | None, str]]]:
     if len(cells) != width:
-        return {}, [(None, "row_width", None, f"该行有 {len(cells)} 列,表头有 {width} 列")]
+        return {}, [(None, "row_width", None, f"该行有 {len(cells)} 列，表头有 {width} 列")]
     row: dict[str, Any] = {}
     problems = []
     for name, position in positions.items():

@@ -214,7 +214,7 @@ def _describe(records: Sequence[DeliveryRecord]) -> str:
     months = sorted({record.month for record in records})
     span = months[0] if len(months) == 1 else f"{months[0]} 至 {months[-1]}"
     return (
-        f"{span}:接收交付 {len(records)} 份,接收 {sum(record.accepted_count for record in records)} 行,"
+        f"{span}：接收交付 {len(records)} 份，接收 {sum(record.accepted_count for record in records)} 行，"
         f"拒收 {sum(record.rejected_count for record in records)} 行"
     )
 

@@ -19,6 +19,12 @@ DATASET = "front_sheet"
 INSTITUTION_NAME = re.compile(r".{2,40}(院|中心|站|所|室|部|诊)")
 INSTITUTION_CODE = re.compile(r"[0-9A-Za-z_-]{2,32}")
 PERSONAL = re.compile(r"\d{17}[0-9Xx]|\d{15}|1\d{10}")
+# Faults named of one row; with more the row is broken as a whole.
+MAX_NAMED = 10
+# What is kept of a delivery's earlier blocks: 128 bits tell sheets apart, 40 bytes each.
+SHEET_KEY = "md5_number(concat_ws('|', record_id, admission_ordinal))"
+STAY_KEY = "md5_number(concat_ws('|', record_id, discharge_date, discharge_hour))"
+SEEN = "seen_sheet (delivery_number integer, sheet_key uhugeint, stay_key uhugeint, first_seen varchar)"
 
 
 def settle_sheets(batch: Batch, kinds: dict[str, str]) -> None:
@@ -57,21 +63,32 @@ def settle_sheets(batch: Batch, kinds: dict[str, str]) -> None:
         where is_placed and (discharge_date < month_start or discharge_date >= month_end + 1)
     """)
     con.execute("""
+        create or replace temp table candidate as
+        select row_no, file_number, source_row, delivery_number, record_id, admission_ordinal
+        from typed_sheet join file using (file_number)
+        where row_no not in (select row_no from reason)
+    """)
+    if batch.is_split:
+        con.execute(f"create temp table if not exists {SEEN}")
+        con.execute(f"""
+            insert into reason
+            select row_no, 'duplicate_key', 'record_id', null, first_seen
+            from (select *, {SHEET_KEY} as sheet_key from candidate)
+                join seen_sheet using (delivery_number, sheet_key)
+        """)
+    con.execute("""
         insert into reason
-        with candidate as (
-            select row_no, delivery_number, record_id, admission_ordinal
-            from typed_sheet join file using (file_number)
-            where row_no not in (select row_no from reason)
+        with unseen as (
+            select * from candidate where row_no not in (select row_no from reason)
         ),
         repeated as (
             select delivery_number, record_id, admission_ordinal, min(row_no) as first_row_no
-            from candidate group by all having count(*) > 1
+            from unseen group by all having count(*) > 1
         )
-        select candidate.row_no, 'duplicate_key', 'record_id', null, file.source_file || '|' || first.source_row
-        from candidate join repeated using (delivery_number, record_id, admission_ordinal)
-            join typed_sheet as first on first.row_no = repeated.first_row_no
-            join file on file.file_number = first.file_number
-        where candidate.row_no > repeated.first_row_no
+        select unseen.row_no, 'duplicate_key', 'record_id', null, first.file_number || '|' || first.source_row
+        from unseen join repeated using (delivery_number, record_id, admission_ordinal)
+            join unseen as first on first.row_no = repeated.first_row_no
+        where unseen.row_no > repeated.first_row_no
     """)
     rejected = con.execute("select distinct row_no from reason").fetchnumpy()["row_no"]
     typed = batch.relations["typed_sheet"]
@@ -83,13 +100,24 @@ def settle_sheets(batch: Batch, kinds: dict[str, str]) -> None:
     _report_reasons(batch, kinds)
 
 
+def remember_sheets(batch: Batch) -> None:
+    """Keep the keys of the accepted sheets for the blocks of the batch that are still to come."""
+    if batch.is_split:
+        batch.connection.execute(f"""
+            insert into seen_sheet
+            select delivery_number, {SHEET_KEY}, {STAY_KEY}, file_number || '|' || source_row
+            from accepted_sheet join file using (file_number)
+        """)
+
+
 def _report_reasons(batch: Batch, kinds: dict[str, str]) -> None:
     kinds = {**kinds, "procedure_date": "date"}
     rows = []
-    for file_number, source_row, rule_id, field, value, detail, text in batch.connection.sql("""
+    for file_number, source_row, rule_id, field, value, detail, text in batch.connection.sql(f"""
         select file_number, source_row, rule_id, field, value, detail, discharge_text
         from reason join typed_sheet using (row_no)
-        order by row_no, field, detail
+        qualify row_number() over (partition by row_no order by field, detail, rule_id) <= {MAX_NAMED}
+        order by row_no, field, detail, rule_id
     """).fetchall():
         item = batch.files[file_number]
         delivery = batch.deliveries[item.delivery_number]
@@ -104,13 +132,13 @@ def _report_reasons(batch: Batch, kinds: dict[str, str]) -> None:
         elif rule_id == "key_missing":
             message = f"关键项 {label} 为空"
         elif rule_id == "institution_mismatch":
-            message = f"{label} 为{_shown_institution(value)},文件夹机构为 {delivery.institution_code}"
+            message = f"{label} 为{_shown_institution(value)}，文件夹机构为 {delivery.institution_code}"
             shown = None
         elif rule_id == "month_mismatch":
-            message = f"{label} “{text}”属于 {detail},文件夹月份为 {delivery.month}"
+            message = f"{label} “{text}”属于 {detail}，文件夹月份为 {delivery.month}"
         else:
-            first_file, first_row = detail.split("|")
-            where = "" if first_file == item.name else f"{first_file} "
+            first_file, first_row = map(int, detail.split("|"))
+            where = "" if first_file == file_number else f"{batch.files[first_file].name} "
             message = f"病案号与住院次数和{where}第 {first_row} 行相同"
         rows.append((file_number, source_row, rejected_by, field, shown, message))
     batch.reject_rows(DATASET, rows)
@@ -134,7 +162,11 @@ def _may_show(field: str) -> bool:
     return _dispositions()[field] == "keep"
 
 
+@cache
+def _names() -> dict[str, str]:
+    return {item.key: item.name_zh for item in front_sheet_fields()}
+
+
 def _label(layout: Layout, field: str, slot: str | None) -> str:
-    names = {item.key: item.name_zh for item in front_sheet_fields()}
     key = f"{field}@{slot}" if slot else field
-    return f"{names[key]}({layout.spelling.get(key, key)})"
+    return f"{_names()[key]}（{layout.spelling.get(key, key)}）"

@@ -23,6 +23,7 @@ from pipelines.intake.batch import (
 from pipelines.intake.completeness import measure_completeness
 from pipelines.intake.layout import front_sheet_fields
 from pipelines.intake.schema import FEES
+from pipelines.intake.sheet_acceptance import STAY_KEY
 from pipelines.intake.sheet_conversion import HOUR, STAY_DAYS, TYPED_PROCEDURE
 
 DATASET = "front_sheet"
@@ -258,19 +259,19 @@ class _Slots:
 
 
 def _find_repeated_stays(batch: Batch) -> None:
-    """Leave `repeated_stay`: sheets that share record number and discharge with others of their delivery."""
-    batch.connection.execute("""
+    """Leave `repeated_stay`: sheets that share record number and discharge with others of their delivery so far."""
+    earlier = "select delivery_number, stay_key from seen_sheet union all" if batch.is_split else ""
+    batch.connection.execute(f"""
         create or replace temp table repeated_stay as
         with stay as (
-            select row_no, delivery_number, record_id, discharge_date, discharge_hour
+            select row_no, delivery_number, {STAY_KEY} as stay_key
             from accepted_sheet join file using (file_number)
         ),
         repeated as (
-            select delivery_number, record_id, discharge_date, discharge_hour, count(*) as same_discharge_count
-            from stay group by all having count(*) > 1
+            select delivery_number, stay_key, count(*) as same_discharge_count
+            from ({earlier} select delivery_number, stay_key from stay)
+            group by all having count(*) > 1
         )
-        select stay.row_no, repeated.same_discharge_count
-        from stay join repeated on stay.delivery_number = repeated.delivery_number
-            and stay.record_id = repeated.record_id and stay.discharge_date = repeated.discharge_date
-            and stay.discharge_hour is not distinct from repeated.discharge_hour
+        select row_no, same_discharge_count
+        from stay join repeated using (delivery_number, stay_key)
     """)

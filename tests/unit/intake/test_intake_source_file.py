@@ -99,7 +99,7 @@ def test_missing_and_unknown_columns_are_reported(tmp_path):
     keys = [key for key in columns_of("wt41") if key not in ("rh_code", "diagnosis_code@3")]
     table = read(tmp_path, good({"ZZYS1": "x"}, columns=keys, extra=["ZZYS1", "完全无关"]))
     assert set(table.missing) == {"rh_code", "diagnosis_code@3"}
-    assert table.unknown == ("ZZYS1(近似列名 ZZYS)", "完全无关")
+    assert table.unknown == ("ZZYS1（近似列名 ZZYS）", "完全无关")
 
 
 def test_extension_columns_are_read_where_they_are(tmp_path):
@@ -257,4 +257,4 @@ def test_prescription_layouts(tmp_path):
     text = csv_text(["PRESCRIPTION_ID", "line_no", "drugcode"], [["R1", "1", "x"]])
     table = read(tmp_path, text, "prescription_line.csv", "prescription_line")
     assert table.layout.name == "prescription_line"
-    assert table.unknown == ("DRUGCODE(近似列名 DRUG_CODE)",)
+    assert table.unknown == ("DRUGCODE（近似列名 DRUG_CODE）",)
