@@ -56,7 +56,9 @@ def import_set(
     ] = None,
     scheme: Annotated[
         str | None,
-        typer.Option("--scheme", help="所属分组方案（名称或目录，默认为在用的第一个方案）", show_default=False),
+        typer.Option(
+            "--scheme", help="所属分组方案（名称或目录，默认为在用的第一个方案）", show_default=False
+        ),
     ] = None,
     home: HomeOption = None,
 ) -> None:

@@ -18,7 +18,8 @@ REMEDIES = {
     "file_layout": "请核对文件名与内容是否一致，表头须为约定的列名（卫统4-1、HQMS 或处方接口），"
     "以逗号或制表符分隔",
     "file_formula": "请将公式所在的列复制后“粘贴为数值”再交付，或从业务系统直接导出 CSV",
-    "column_content": "该列几乎全部不符合格式，通常是表头与内容错位或该列经 Excel 改写；请核对各列与表头的对应后整份重新导出",
+    "column_content": "该列几乎全部不符合格式，通常是表头与内容错位或该列经 Excel 改写；"
+    "请核对各列与表头的对应后整份重新导出",
     "file_too_large": "请拆成多个文件交付，例如 front_sheet_1.csv、front_sheet_2.csv",
     "file_changed": "读取时文件仍在变化，请在文件写完之后再交付",
     "key_column_missing": "请补上缺少的关键列后整份重新交付",

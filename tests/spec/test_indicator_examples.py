@@ -38,6 +38,7 @@ def connection():
     with duckdb.connect() as con:
         yield con
 
+
 JUDGED_SCHEME = "create table int_grouping__judged_scheme as select 's' as scheme_code, 1 as first_year, 9999 as last_year"
 
 

@@ -54,9 +54,9 @@ def test_the_size_of_a_block_makes_no_difference(tmp_path, monkeypatch, layout, 
         city.intake()
         found.append(tables(city))
     assert len(found[0]["front_sheet"]) > 100 and len(found[0]["reject"]) >= 4
-    for name in DATASETS:
-        assert found[1][name] == found[0][name], name
-        assert found[2][name] == found[0][name], name
+    for dataset in DATASETS:
+        assert found[1][dataset] == found[0][dataset], dataset
+        assert found[2][dataset] == found[0][dataset], dataset
 
 
 def test_what_was_seen_in_an_earlier_block_is_known(tmp_path, monkeypatch):
