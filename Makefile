@@ -41,5 +41,5 @@ docs: setup ## build the data dictionary as one HTML file: var/docs/static_index
 	@DRGQ_HOME=$(CURDIR)/var $(BIN)/dbt --quiet docs generate --static --empty-catalog --project-dir dbt_project \
 	 --profiles-dir dbt_project --target-path $(CURDIR)/var/docs && echo var/docs/static_index.html
 
-bench: setup ## measure generation, intake and a whole run on fresh data: seconds and peak memory
-	@$(BIN)/python -m pipelines.bench
+bench: setup ## measure grouper, whole run and gate: seconds and peak memory (one of them: WHAT=group, run or gate)
+	@$(BIN)/python -m tests.bench $(WHAT)
