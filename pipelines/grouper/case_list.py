@@ -31,6 +31,7 @@ SAMPLE_BYTES = 1 << 16
 # A quote that is open for longer was never closed.
 LONGEST_VALUE_BYTES = 1 << 20
 CHINESE = re.compile("[\u4e00-\u9fff]")
+LINE_END = re.compile("\r\n|\n|\r")
 # Field -> largest usable value, and what to enter, for the person who mends the file. All are at least 0.
 LIMITS = {
     "age_years": (150, "入院时的周岁，0-150 的整数"),
@@ -130,18 +131,25 @@ class CaseList:
             with open_stream(self.path) as stream:
                 start = stream.read(HEADER_BYTES)
         except OSError as error:
-            raise CaseListError(f"{self.path}：无法读取：{error.strerror or '压缩文件损坏'}") from None
+            why = error.strerror or "压缩文件损坏；请重新导出"
+            raise CaseListError(f"{self.path}：无法读取：{why}") from None
         if not start.strip(b"\xef\xbb\xbf \t\r\n"):
             raise CaseListError(f"{self.path}：文件为空；请给出带表头的病例清单")
-        if start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start:
+        if start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start.splitlines()[0]:
             raise CaseListError(f"{self.path}：不是文本文件或编码为 UTF-16；请另存为 UTF-8 编码的 CSV")
         text = codecs.getincrementaldecoder(self.encoding)("ignore").decode(start).lstrip("\ufeff")
-        first_line = text.split("\n", 1)[0]
+        first_line, *rest = LINE_END.split(text, maxsplit=1)
+        self._has_records = bool(rest)
         delimiter = "\t" if first_line.count("\t") > first_line.count(",") else ","
-        return next(csv.reader([first_line.rstrip("\r")], delimiter=delimiter), []), delimiter
+        return split_line(first_line, delimiter), delimiter
 
     def _find_columns(self, header: list[str]) -> dict[str, int]:
         missing = [name for name in CASE_SCHEMA.names if name not in header and name not in OPTIONAL_COLUMNS]
+        if not set(header) & set(CASE_SCHEMA.names):
+            raise CaseListError(
+                f"{self.path} 第 1 行（表头）：没有一个可用的列名；请把表头放在第 1 行，列名为 {'、'.join(missing)}，"
+                "各列以逗号或制表符分隔"
+            )
         if missing:
             raise CaseListError(
                 f"{self.path} 第 1 行（表头）：缺少列 {'、'.join(missing)}；请补上这些列，没有的值留空"
@@ -161,6 +169,8 @@ class CaseList:
         """
         if self._sheet is not None:
             yield self._sheet_chunk(self._sheet[1:])
+            return
+        if not self._has_records:  # the parser takes a single line without end for no file at all
             return
         torn: list[pa_csv.InvalidRow] = []
         try:
@@ -286,7 +296,7 @@ class CaseList:
         """Put records of the wrong width in their place. A line that an open quote has swallowed is a record of its own."""
         rows: list[tuple[int, list[str], bool]] = []
         for row in torn:
-            first, *swallowed = row.text.split("\n")
+            first, *swallowed = LINE_END.split(row.text)
             rows.append((row.number, first.split(self._delimiter), True))
             problem = f"有 {row.actual_columns} 列，表头有 {row.expected_columns} 列"
             remedy = "请补足或去掉多余的分隔符，值中有逗号时加引号"
@@ -295,16 +305,17 @@ class CaseList:
                 remedy = "请补上引号"
             chunk.note(Finding(row.number, "整行", problem, remedy))
             for line in filter(str.strip, swallowed):
-                cells = next(csv.reader([line.rstrip("\r")], delimiter=self._delimiter), [])
-                rows.append((row.number, cells, len(cells) != self.width))
-                if len(cells) != self.width:
+                cells = split_line(line, self._delimiter)
+                is_torn = len(cells) != self.width
+                rows.append((row.number, line.split(self._delimiter) if is_torn else cells, is_torn))
+                if is_torn:
                     problem = f"并入的一行有 {len(cells)} 列，表头有 {self.width} 列"
                     chunk.note(Finding(row.number, "整行", problem, remedy))
         texts: dict[str, list[str | None]] = {name: [] for name in chunk.cases.column_names}
         for _, cells, is_torn in rows:
             for name, position in self.positions.items():
                 is_known = position < len(cells) and (name == "case_id" or not is_torn)
-                texts[name].append(cells[position].strip('" \r') or None if is_known else None)
+                texts[name].append(cells[position].strip('" ') or None if is_known else None)
         added = pa.table({name: pa.array(values, pa.string()) for name, values in texts.items()})
         source_row = np.concatenate([chunk.source_row, [number for number, _, _ in rows]])
         torn_reason = REASONS.index("line_broken")
@@ -338,13 +349,25 @@ class CaseList:
     def _check_texts(chunk: Chunk) -> None:
         """A case has an id; a sex that is no code at all is a mistake, and not merely an unknown one."""
         case_id = chunk.cases.column("case_id")
-        if case_id.null_count:
-            missing = case_id.is_null().to_numpy() & (chunk.reason != REASONS.index("line_broken"))
+        blank = pc.fill_null(pc.utf8_is_space(case_id), True)
+        if pc.any(blank).as_py():
+            missing = blank.to_numpy() & (chunk.reason != REASONS.index("line_broken"))
             chunk.note_values("case_id", missing, "请填该病例的唯一标识")
-        length = pc.utf8_length(chunk.cases.column("sex"))
-        if (pc.max(length).as_py() or 0) > 1:
-            unusable = pc.fill_null(pc.greater(length, 1), False).to_numpy()
+        sex = chunk.cases.column("sex")
+        no_code = [
+            value for value in pc.unique(sex).to_pylist() if value and not re.fullmatch("[0-9]| +", value)
+        ]
+        if no_code:
+            unusable = pc.is_in(sex, pa.array(no_code)).to_numpy()
             chunk.note_values("sex", unusable, "请填 1（男）或 2（女）")
+
+
+def split_line(line: str, delimiter: str) -> list[str]:
+    """The cells of one line; where its quotes are beyond the reader, what stands between the delimiters."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return line.split(delimiter)
 
 
 @contextmanager
@@ -374,7 +397,7 @@ def read_sheet(path: Path) -> list[list[str]]:
     try:
         header, rows = read_rows(SourceFile("case_list", path))
     except UnusableFile as error:
-        raise CaseListError(f"{path}：{error}") from None
+        raise CaseListError(f"{path}：{error}；请重新导出，或另存为 .csv") from None
     width = len(header)
     filled = {
         number: [cell.strip() for cell in row[:width]] + [""] * (width - len(row)) for number, row in rows

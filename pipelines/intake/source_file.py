@@ -171,6 +171,8 @@ def read_rows(file: SourceFile) -> tuple[list[str], list[tuple[int, list[str]]]]
             records = list(reader)
         except csv.Error as error:
             raise UnusableFile("file_unreadable", f"无法按行列拆分：{error}") from None
+    if not records:
+        raise UnusableFile("file_empty", "文件为空")
     rows = [
         (number, row) for number, row in enumerate(records[1:], start=2) if any(cell.strip() for cell in row)
     ]

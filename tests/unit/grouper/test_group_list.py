@@ -64,7 +64,7 @@ def test_columns_may_stand_in_any_order_beside_others_and_icu_hours_may_be_there
     assert rows[0]["drg_code"] == "ES11" and not summary.finding_count
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
 def test_encodings_and_ends_of_line(tmp_path, scheme, encoding, end):
     lines = [GOOD.format("c1"), GOOD.format("病例2").replace("0301", "呼吸内科")]
@@ -126,6 +126,8 @@ BROKEN = {
     "an infinite weight": ("b,1,0,2,inf,03,7,1,J18.900,", "birth_weight_unusable", "birth_weight"),
     "a negative stay": (GOOD.format("b").replace(",7,", ",-7,"), "length_of_stay_unusable", "length_of_stay"),
     "a sex in words": (GOOD.format("b").replace(",1,60", ",男性,60"), "sex_unusable", "sex"),
+    "a sex in a word": (GOOD.format("b").replace(",1,60", ",男,60"), "sex_unusable", "sex"),
+    "an id of blanks": (GOOD.format("  "), "case_id_unusable", "case_id"),
     "no id": (GOOD.format(""), "case_id_unusable", "case_id"),
     "an id that was there": (GOOD.format("c1"), "case_id_duplicate", "case_id"),
 }  # fmt: skip
@@ -151,6 +153,7 @@ def test_what_is_odd_but_usable_is_no_finding(tmp_path, scheme):
         GOOD.format('"a,""b"'),
         GOOD.format('"two\nlines"'),
         "bare,1,60,,,,,,J18.900,",
+        GOOD.format("a\0b"),
     ]
     rows, summary = grouped(tmp_path, scheme, lines)
     assert [row["case_id"] for row in rows] == [
@@ -161,6 +164,7 @@ def test_what_is_odd_but_usable_is_no_finding(tmp_path, scheme):
         'a,"b',
         "two\nlines",
         "bare",
+        "a\0b",
     ]
     assert {row["status"] for row in rows} == {"grouped"} and not summary.findings
     assert (summary.unknown_code_count, summary.unknown_code_occurrences) == (1, 1)
@@ -185,6 +189,20 @@ def test_lines_swallowed_by_an_open_quote_are_not_lost(tmp_path, scheme):
         ("c1", "grouped"), ("c2", "invalid"), ("c3", "grouped"), ("c4", "grouped"), ("c5", "invalid"),
     ]  # fmt: skip
     assert summary.finding_count == 2 and summary.findings[0].source_row == 3
+
+
+@pytest.mark.parametrize("end", ["\n", "\r"])
+def test_a_swallowed_line_with_a_quote_of_its_own_keeps_its_id(tmp_path, scheme, end):
+    lines = [
+        GOOD.format("c1").replace(",60", ',"60'),
+        GOOD.format("c2"),
+        '"' + GOOD.format("c3"),
+        GOOD.format("c4"),
+    ]
+    rows, _ = grouped(tmp_path, scheme, lines, end=end)
+    assert [(row["case_id"], row["reason"]) for row in rows] == [
+        ("c1", "line_broken"), ("c2", ""), ("c3", "line_broken"), ("c4", ""),
+    ]  # fmt: skip
 
 
 def test_an_id_is_repeated_across_chunks_and_only_the_first_is_grouped(tmp_path, scheme, monkeypatch):
@@ -248,13 +266,26 @@ def test_a_trace_is_a_row_per_case_as_well(tmp_path, scheme):
         (HEADER.replace("age_days", "sex").encode() + b"\n", "缺少列 age_days"),
         (HEADER.encode() + b",sex\n", "列 sex 出现多次"),
         (HEADER.encode("utf-16"), "UTF-16"),
+        (HEADER.encode("utf-16-le"), "UTF-16"),
+        (HEADER.replace(",", ";").encode() + b"\n", "没有一个可用的列名"),
         (HEADER.encode() + b"\n" + GOOD.format("c1").encode() + b"\n\xff\xff\xff,1,60\n", "第 3 行"),
         (
             (HEADER + "\n" + GOOD.format("病例" * 50) + "\n").encode() + b"\xb2\xa1\xff,1,60\n",
             "UTF-8 编码损坏",
         ),
     ],
-    ids=["empty", "blank", "no sex", "sex instead", "sex twice", "UTF-16", "neither encoding", "damaged"],
+    ids=[
+        "empty",
+        "blank",
+        "no sex",
+        "sex instead",
+        "sex twice",
+        "UTF-16",
+        "UTF-16 without mark",
+        "semicolons",
+        "neither encoding",
+        "damaged",
+    ],
 )
 def test_an_unusable_file_is_told_with_file_and_remedy(tmp_path, scheme, content, words):
     (tmp_path / "cases.csv").write_bytes(content)
@@ -286,13 +317,18 @@ def test_a_damaged_packed_file_is_told(tmp_path, scheme):
 
 
 def test_a_list_of_nothing_but_a_header_has_no_results(tmp_path, scheme):
-    rows, summary = grouped(tmp_path, scheme, [])
-    assert rows == [] and summary.case_count == 0
+    for end in ("\n", "\r\n", ""):
+        rows, summary = grouped(tmp_path, scheme, [], end=end)
+        assert rows == [] and summary.case_count == 0
 
 
 def test_no_file_a_folder_and_no_workbook(tmp_path):
+    import xlsxwriter
+
     (tmp_path / "cases.xlsx").write_text("no workbook")
-    for path in (tmp_path / "nowhere.csv", tmp_path, tmp_path / "cases.xlsx"):
+    with xlsxwriter.Workbook(tmp_path / "empty.xlsx") as book:
+        book.add_worksheet()
+    for path in (tmp_path / "nowhere.csv", tmp_path, tmp_path / "cases.xlsx", tmp_path / "empty.xlsx"):
         with pytest.raises(CaseListError, match=str(path)):
             CaseList(path)
 
