@@ -1,4 +1,4 @@
-"""What growth of cost is made of: volume, case mix, coding and the cost per case of each component, to the cent.
+"""What growth of cost is made of: months, volume, case mix, coding and the cost per case of each component, to the cent.
 
 Arithmetic over sums, no judgement: nothing here knows peers, chance or tiers. Which cases and which two windows
 are compared is the caller's business.
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 COMPONENTS = ("drug", "consumable", "examination", "service", "other")
-EFFECTS = ("volume", "case_mix", "coding", *(f"{name}_intensity" for name in COMPONENTS))
+EFFECTS = ("coverage", "volume", "case_mix", "coding", *(f"{name}_intensity" for name in COMPONENTS))
 _SUMS = ["case_count", "total_fee_cents", *(f"{name}_fee_cents" for name in COMPONENTS)]
 _GROUP = ["adrg_code", "drg_code"]
 _EVERYTHING = "everything"  # the key of the one unit where none is asked for
@@ -25,25 +25,28 @@ def decompose_growth(cells: pd.DataFrame, unit: Sequence[str] = ()) -> pd.DataFr
     """Split the growth of each unit's cost between two windows into effects that add up to it exactly.
 
     `cells`: rows of the whole city in whole cents and cases: the columns in `unit`, adrg_code, drg_code, window (0
-    earlier, 1 later), case_count, total_fee_cents and `<component>_fee_cents` of COMPONENTS, whose sum is the total.
-    Several rows of one unit, DRG and window are added; without `unit` all rows are one unit.
+    earlier, 1 later), is_matched, case_count, total_fee_cents and `<component>_fee_cents` of COMPONENTS, whose sum is
+    the total. Several rows of one unit, DRG and window are added; without `unit` all rows are one unit. Rows that are
+    not matched (of an institution's month without its counterpart in the other window) count as coverage alone.
 
-    With N cases, C cost, and per DRG n cases and mean cost c, windows 0 and 1:
-    volume = (N1 − N0) · C0 / N0; case_mix = what the cases of window 1 would have cost at the unit's earlier mean of
-    their ADRG, minus N1 · C0 / N0; coding = what they would have cost at the earlier mean of their DRG, minus the same
-    at that of their ADRG; `<component>_intensity` = the component's cost in window 1 minus n1 · c0 of the component.
+    With N matched cases, C their cost, and per DRG n cases and mean cost c, windows 0 and 1:
+    coverage = cost of rows that are not matched, window 1 minus window 0; volume = (N1 − N0) · C0 / N0; case_mix = what
+    the cases of window 1 would have cost at the unit's earlier mean of their ADRG, minus N1 · C0 / N0; coding = what
+    they would have cost at the earlier mean of their DRG, minus the same at that of their ADRG;
+    `<component>_intensity` = the component's cost in window 1 minus n1 · c0 of the component.
     A DRG that the unit did not have before takes c0 from the city's window 0; one that the city did not have either
     takes its own c1. An ADRG that the unit did not have before is case mix as a whole.
 
-    Returns a row per unit, sorted by it: status ('decomposed', 'no_previous_cases', 'no_cases'), case_count and
-    previous_case_count, total_fee_cents and previous_total_fee_cents, growth_cents, a column `<effect>_cents` per
-    EFFECTS (missing unless decomposed), entrant_case_count (cases of window 1 in DRGs new to the unit).
-    Raises ValueError if columns or keys are missing, or numbers contradict each other.
+    Returns a row per unit, sorted by it: status ('decomposed', or 'no_previous_cases', 'no_cases' where a window has no
+    matched case), previous_case_count, case_count, previous_matched_case_count, matched_case_count,
+    previous_total_fee_cents, total_fee_cents, growth_cents, a column `<effect>_cents` per EFFECTS (missing unless
+    decomposed), entrant_case_count (matched cases of window 1 in DRGs new to the unit). Raises ValueError if columns or
+    keys are missing, or numbers contradict each other.
     """
     _check(cells, unit)
     keys = list(dict.fromkeys([*unit, *_GROUP]))
-    drg = _side_by_side(cells, keys)
     whole = list(unit) or [_EVERYTHING]
+    drg = _side_by_side(cells[cells["is_matched"]], keys)
     drg[_EVERYTHING] = 0
     n0, n1 = drg["case_count_0"], drg["case_count_1"]
     city = _side_by_side(cells, _GROUP).set_index(_GROUP)
@@ -65,12 +68,14 @@ def decompose_growth(cells: pd.DataFrame, unit: Sequence[str] = ()) -> pd.DataFr
         _scale(adrg["case_count_1"], adrg["total_fee_cents_0"], adrg["case_count_0"]),
         adrg["total_expected"],
     )
-    units = adrg.groupby(whole, as_index=False)[[*summed, "adrg_expected"]].sum()
+    matched = adrg.groupby(whole)[[*summed, "adrg_expected"]].sum()
+    everything = _side_by_side(cells.assign(**{_EVERYTHING: 0}), whole).set_index(whole)
+    units = everything.join(matched.add_suffix("_matched")).fillna(0).astype("int64").reset_index()
     return _effects(units)[[*unit, *_effect_columns()]]
 
 
 def _check(cells: pd.DataFrame, unit: Sequence[str]) -> None:
-    keys = [*unit, *_GROUP, "window"]
+    keys = [*unit, *_GROUP, "window", "is_matched"]
     missing = [name for name in (*keys, *_SUMS) if name not in cells.columns]
     if missing:
         raise ValueError(f"cells lack the columns {', '.join(missing)}")
@@ -112,24 +117,29 @@ def _round(scaled: pd.Series | np.ndarray) -> np.ndarray:
 def _effects(units: pd.DataFrame) -> pd.DataFrame:
     """Return status, sums, growth and effects in cents. Each effect is the step from one cost in whole cents to the
     next (earlier, at its volume, at its ADRG mix, at its DRG mix, later), so that nothing is lost on the way."""
-    n0, n1 = units["case_count_0"], units["case_count_1"]
+    n0, n1 = units["case_count_0_matched"], units["case_count_1_matched"]
     before, after = units["total_fee_cents_0"], units["total_fee_cents_1"]
-    at_volume = _round(_scale(n1, before, n0))
-    at_adrg_mix = _round(units["adrg_expected"])
-    at_drg_mix = _round(units["total_expected"])
-    parts = _split(at_drg_mix, np.column_stack([units[f"{name}_expected"] for name in COMPONENTS]))
+    matched_before = units["total_fee_cents_0_matched"]
+    at_volume = _round(_scale(n1, matched_before, n0))
+    at_adrg_mix = _round(units["adrg_expected_matched"])
+    at_drg_mix = _round(units["total_expected_matched"])
+    parts = _split(at_drg_mix, np.column_stack([units[f"{name}_expected_matched"] for name in COMPONENTS]))
     steps = {
-        "volume": at_volume - before,
+        "coverage": (after - units["total_fee_cents_1_matched"]) - (before - matched_before),
+        "volume": at_volume - matched_before,
         "case_mix": at_adrg_mix - at_volume,
         "coding": at_drg_mix - at_adrg_mix,
     }
     for number, name in enumerate(COMPONENTS):
-        steps[f"{name}_intensity"] = units[f"{name}_fee_cents_1"] - parts[:, number]
+        steps[f"{name}_intensity"] = units[f"{name}_fee_cents_1_matched"] - parts[:, number]
     status = np.select([n0 == 0, n1 == 0], ["no_previous_cases", "no_cases"], "decomposed")
     units = units.assign(
         status=status,
-        previous_case_count=n0,
-        case_count=n1,
+        previous_case_count=units["case_count_0"],
+        case_count=units["case_count_1"],
+        previous_matched_case_count=n0,
+        matched_case_count=n1,
+        entrant_case_count=units["entrant_case_count_matched"],
         previous_total_fee_cents=before,
         total_fee_cents=after,
         growth_cents=after - before,
@@ -155,9 +165,11 @@ def _effect_columns() -> list[str]:
         "status",
         "previous_case_count",
         "case_count",
+        "previous_matched_case_count",
+        "matched_case_count",
+        "entrant_case_count",
         "previous_total_fee_cents",
         "total_fee_cents",
         "growth_cents",
         *(f"{effect}_cents" for effect in EFFECTS),
-        "entrant_case_count",
     ]

@@ -1,8 +1,9 @@
-"""Cost-growth flags between dbt and dbt: from the grouped cases, before the release."""
+"""Cost growth between dbt and dbt, from the grouped cases and before the release: what it is made of, and flags."""
 
 import dagster as dg
 
 from pipelines.assets.policy import OWNERS, metadata_table
+from pipelines.cost_decomposition import decompose_periods
 from pipelines.cost_growth import flag_years
 from pipelines.lock import exclusive
 from pipelines.progress import Progress
@@ -12,7 +13,32 @@ TIER_NAMES = {"red": "红", "amber": "黄", "grey": "灰"}
 
 
 def build_cost_growth_assets(settings: Settings, progress: Progress) -> list[dg.AssetsDefinition]:
-    """Return the asset that judges cost growth."""
+    """Return the assets that take cost growth apart and judge it."""
+
+    @dg.asset(
+        key=["lake", "cost_decomposition"],
+        deps=[dg.AssetKey(["fct_case"]), dg.AssetKey(["fct_case_grouping"])],
+        group_name="cost_growth",
+        kinds={"pandas", "parquet"},
+        owners=OWNERS["warehouse"],
+        description="一行是全市、一个区县或一个机构（或其一个ADRG）一期的住院费用增减及其构成：各项之和等于增减额，到分。",
+    )
+    def cost_decomposition() -> dg.MaterializeResult:
+        progress.step("费用增长分解")
+        with exclusive(settings.warehouse_lock):
+            summary = decompose_periods(settings)
+        return dg.MaterializeResult(
+            metadata={
+                "行数": metadata_table(
+                    [{"period": period, "count": count} for period, count in summary.row_counts.items()],
+                    {"period": "期间", "count": "行数"},
+                ),
+                "未分解的期间": metadata_table(
+                    [{"period": period, "reason": reason} for period, reason in summary.reasons.items()],
+                    {"period": "期间", "reason": "原因"},
+                ),
+            }
+        )
 
     @dg.asset(
         key=["lake", "cost_growth"],
@@ -39,4 +65,4 @@ def build_cost_growth_assets(settings: Settings, progress: Progress) -> list[dg.
             }
         )
 
-    return [cost_growth]
+    return [cost_decomposition, cost_growth]

@@ -27,7 +27,8 @@ SOURCE_ASSETS = {
     "scheme": dg.AssetKey(["lake", "scheme"]),
     "reference_set": dg.AssetKey(["lake", "reference_set"]),
     "reference": dg.AssetKey(["lake", "reference"]),
-    "cost_growth": dg.AssetKey(["lake", "cost_growth"]),
+    "cost_growth.flag": dg.AssetKey(["lake", "cost_growth"]),
+    "cost_growth.decomposition": dg.AssetKey(["lake", "cost_decomposition"]),
 }
 # The steps in Python stand between three parts: the reference set after the first, the flags after the second.
 GROUPING = "+int_weight__computed"

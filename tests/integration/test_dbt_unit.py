@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.cost_decomposition import SCHEMA as DECOMPOSITION_SCHEMA
 from pipelines.cost_growth import FLAG_SCHEMA
 from pipelines.intake.lake import prepare_lake
 from pipelines.scheme.loader import publish_schemes
@@ -48,6 +49,7 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path, schema in (
         (settings.lake / "reference_set" / "reference_set.parquet", REFERENCE_SET_SCHEMA),
         (settings.lake / "cost_growth" / "flag.parquet", FLAG_SCHEMA),
+        (settings.lake / "cost_growth" / "decomposition.parquet", DECOMPOSITION_SCHEMA),
     ):
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)

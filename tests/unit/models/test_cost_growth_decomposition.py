@@ -14,7 +14,19 @@ from models.cost_growth.decomposition import COMPONENTS, EFFECTS, decompose_grow
 LEVELS = ([], ["county_code"], ["institution_code"], ["institution_code", "adrg_code"], ["adrg_code"])
 
 
-def cell(institution, drg, window, cases, drug, consumable=0, examination=0, service=0, other=0, county="1"):
+def cell(
+    institution,
+    drg,
+    window,
+    cases,
+    drug,
+    consumable=0,
+    examination=0,
+    service=0,
+    other=0,
+    county="1",
+    matched=True,
+):
     """Cases and sums in cents; the ADRG is the DRG without its last sign."""
     return {
         "county_code": county,
@@ -22,6 +34,7 @@ def cell(institution, drg, window, cases, drug, consumable=0, examination=0, ser
         "adrg_code": drg[:-1],
         "drg_code": drg,
         "window": window,
+        "is_matched": matched,
         "case_count": cases,
         "total_fee_cents": drug + consumable + examination + service + other,
         "drug_fee_cents": drug,
@@ -133,6 +146,20 @@ def test_a_unit_of_one_window_has_growth_and_no_effects():
     assert rows.loc[["H1", "H2"], [f"{name}_cents" for name in EFFECTS]].isna().all(axis=None)
 
 
+def test_a_month_that_only_one_window_has_is_coverage():
+    """Like for like nothing changed; the later window has a month of 300.00 that the earlier one lacks."""
+    cells = pd.DataFrame(
+        [
+            cell("H1", "ES15", 0, 10, 100_000),
+            cell("H1", "ES15", 1, 10, 100_000),
+            cell("H1", "ES11", 1, 1, 30_000, matched=False),
+        ]
+    )
+    row = only(decompose_growth(cells))
+    assert effects(row) == dict.fromkeys(EFFECTS, 0) | {"coverage": 30_000}
+    assert (row.case_count, row.matched_case_count, row.entrant_case_count) == (11, 10, 0)
+
+
 def test_no_cells_give_no_rows():
     cells = pd.DataFrame([cell("H1", "ES15", 0, 1, 700)]).iloc[:0]
     assert decompose_growth(cells, ["institution_code"]).empty
@@ -171,6 +198,7 @@ CELLS = st.lists(
         MONEY,
         MONEY,
         st.sampled_from(["1", "2"]),
+        st.sampled_from([True, True, True, False]),
     ),
     min_size=1,
     max_size=30,
@@ -183,7 +211,8 @@ def reckon(cells: pd.DataFrame, mine: pd.Series) -> dict[str, Fraction]:
     def total(rows, window, column):
         return sum(int(value) for value in rows.loc[rows["window"] == window, column])
 
-    unit = cells[mine]
+    unit = cells[mine & cells["is_matched"]]
+    alone = cells[mine & ~cells["is_matched"]]
     n0, n1 = total(unit, 0, "case_count"), total(unit, 1, "case_count")
     volume = Fraction(n1 * total(unit, 0, "total_fee_cents"), n0)
     by_adrg, by_drg = Fraction(0), dict.fromkeys(COMPONENTS, Fraction(0))
@@ -204,6 +233,7 @@ def reckon(cells: pd.DataFrame, mine: pd.Series) -> dict[str, Fraction]:
         m0, m1 = total(adrg, 0, "case_count"), total(adrg, 1, "case_count")
         by_adrg += Fraction(m1 * total(adrg, 0, "total_fee_cents"), m0) if m0 else here
     return {
+        "coverage": total(alone, 1, "total_fee_cents") - total(alone, 0, "total_fee_cents"),
         "volume": volume - total(unit, 0, "total_fee_cents"),
         "case_mix": by_adrg - volume,
         "coding": sum(by_drg.values()) - by_adrg,
