@@ -548,6 +548,9 @@ def _costs(figures: Figures, year: str) -> dict[str, Any]:
     flags = figures.flags()
     return {
         "chart": Markup(chart.stacked_bars(bars, notes, "次均住院费用构成")) if bars else "",
+        "growth": _growth(figures, year),
+        "effects": list(wording.EFFECT_NAMES.values()),
+        "outpatient": _outpatient(figures, year),
         "flag_count": len(flags),
         "has_flags": "fct_cost_growth_flag" in figures.tables,
         "flags": [
@@ -572,6 +575,56 @@ def _costs(figures: Figures, year: str) -> dict[str, Any]:
             for flag in flags[:FLAGS_SHOWN]
         ],
     }
+
+
+def _growth(figures: Figures, year: str) -> list[dict]:
+    """The city in every period, and its counties in the reported year: cost, growth, and what it is made of."""
+    counties = {
+        row["county_code"]: row["county_name"]
+        for row in figures.rows(
+            "select distinct county_code, county_name from dim_institution order by 1, 2",
+            needs=("dim_institution",),
+        )
+    }
+    rows = [(row, "全市") for row in figures.cost_growth("city")]
+    rows += [
+        (row, counties.get(row["org_code"]) or row["org_code"])
+        for row in figures.cost_growth("county")
+        if row["period"] == year
+    ]
+    return [
+        {
+            "name": name,
+            "period": row["period"],
+            "months": f"{row['previous_month_count']} / {row['month_count']} / {row['matched_month_count']}",
+            "before": f"{row['previous_total_fee_yuan']:,.2f}",
+            "after": f"{row['total_fee_yuan']:,.2f}",
+            "growth": f"{row['growth_yuan']:+,.2f}",
+            "rate": _signed(float(row["growth_yuan"]) / float(row["previous_total_fee_yuan"]))
+            if row["previous_total_fee_yuan"]
+            else "—",
+            "effects": [
+                "—" if row[f"{effect}_yuan"] is None else f"{row[f'{effect}_yuan']:+,.2f}"
+                for effect in wording.EFFECT_NAMES
+            ],
+        }
+        for row, name in rows
+    ]
+
+
+def _outpatient(figures: Figures, year: str) -> str:
+    """One sentence on what a visit's prescriptions cost, with its counts; empty without prescriptions."""
+    row = figures.outpatient_drug_cost(year)
+    if row is None or row["mean_visit_amount_yuan"] is None:
+        return ""
+    before = ""
+    if row["visit_amount_ratio"] is not None:
+        before = f"，较上年（{wording.count(row['previous_visit_count'])} 人次）{_signed(row['visit_amount_ratio'] - 1)}"
+    return (
+        f"门急诊处方次均药费 {row['mean_visit_amount_yuan']:,.2f} 元"
+        f"（{wording.count(row['amount_yuan'])} 元 / {wording.count(row['visit_count'])} 人次）{before}。"
+        "同一患者同日同机构的处方算一次；只含处方药费，不是门诊次均费用。"
+    )
 
 
 def _signed(fraction: float | None) -> str:
@@ -676,6 +729,9 @@ def _highlights(figures: Figures, year: str, assessment: dict, quality: dict) ->
             growth = _signed((discharges.value or 0) / before.value - 1)
             change = f"，较上年（{wording.count(before.value)} 人次）{growth}"
         sentences.append(f"{year}年全市出院 {wording.count(discharges.value)} 人次{change}。")
+    sentences += [
+        wording.growth_sentence(row) for row in figures.cost_growth("city") if row["period"] == year
+    ]
     cmi, ungrouped = city["cmi"].get(year), city["ungrouped_share"].get(year)
     if cmi and ungrouped:
         sentences.append(

@@ -581,6 +581,27 @@ class Figures:
             needs=("fct_scheme_homogeneity",),
         )
 
+    def cost_growth(self, org_level: str) -> list[dict]:
+        """What the growth of all cases' cost is made of, a row per organisation of a level and period."""
+        return self.rows(
+            """
+            select * from fct_cost_growth_decomposition
+            where org_level = ? and group_level = 'all'
+            order by period, org_code
+            """,
+            [org_level],
+            needs=("fct_cost_growth_decomposition",),
+        )
+
+    def outpatient_drug_cost(self, year: str) -> dict | None:
+        """What a visit's prescriptions cost in the city in `year`, beside the year before."""
+        found = self.rows(
+            "select * from fct_outpatient_drug_cost where org_level = 'city' and period = ?",
+            [year],
+            needs=("fct_outpatient_drug_cost",),
+        )
+        return found[0] if found else None
+
     def flags(self, limit: int | None = None) -> list[dict]:
         """Cost-growth flags, the gravest first."""
         return self.rows(

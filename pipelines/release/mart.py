@@ -60,6 +60,14 @@ MARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "fct_front_sheet_field": ("一行是机构×月份×字段的填写数与应填数", ("institution_code", "month", "field")),
     "fct_front_sheet_upload": ("一行是机构×月份的申报数与生效数", ("institution_code", "period_month")),
+    "fct_cost_growth_decomposition": (
+        "一行是全市、一个区县或一个机构（或其一个ADRG）一期的住院费用增减及其构成",
+        ("period", "org_level", "org_code", "group_level", "group_code"),
+    ),
+    "fct_outpatient_drug_cost": (
+        "一行是全市或一个机构一年的门急诊处方药费",
+        ("period", "org_level", "org_code"),
+    ),
     "fct_cost_growth_flag": ("一行是一条费用增长线索（供复核，非结论）", ("flag_id",)),
     "fct_delivery_file": ("一行是一个上报文件及其行数、状态", ("delivery_id", "source_file", "file_kind")),
     "fct_reject": (

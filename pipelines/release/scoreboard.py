@@ -154,6 +154,8 @@ def _results(figures: Figures) -> RenderableType:
     prescriptions = figures.rows("select count(*) as n from fct_prescription", needs=("fct_prescription",))
     if prescriptions:
         lines.append(f"处方 {prescriptions[0]['n']:,}")
+    if growth := figures.cost_growth("city"):
+        lines.append(wording.growth_sentence(growth[-1]))
     if "fct_cost_growth_flag" in figures.tables:
         tiers: dict[str, int] = {}
         for flag in figures.flags():

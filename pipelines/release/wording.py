@@ -125,6 +125,18 @@ CHANNEL_NAMES = {
     "coding": "编码强度",
     "coding_intensity": "编码强度",
 }
+# What growth of cost is made of, in the order in which it is taken apart.
+EFFECT_NAMES = {
+    "coverage": "月份不可比",
+    "volume": "服务量",
+    "case_mix": "病例组合",
+    "coding": "编码",
+    "drug_intensity": "药品",
+    "consumable_intensity": "卫生材料",
+    "examination_intensity": "检查检验",
+    "service_intensity": "医疗服务",
+    "other_intensity": "其他",
+}
 TIER_NAMES = {"red": "红", "amber": "黄", "grey": "灰"}
 # The words of an indicator's definition. What is not listed is shown as it is written in the registry.
 FACT_NAMES = {
@@ -242,6 +254,24 @@ def count(number: Number | None) -> str:
     if number == int(number):
         return f"{int(number):,}"
     return f"{float(number):,.2f}"
+
+
+def myriads(yuan: Number, is_change: bool = False) -> str:
+    """Yuan in units of ten thousand, e.g. `1,234.56万元`; a change carries its sign."""
+    return f"{float(yuan) / 10000:{'+' if is_change else ''},.2f}万元"
+
+
+def growth_sentence(row: dict) -> str:
+    """How the cost of all cases grew in a period and what that is made of, from a row of the decomposition."""
+    before, growth = row["previous_total_fee_yuan"], row["growth_yuan"]
+    share = f"（{float(growth) / float(before) * 100:+.1f}%）" if before else ""
+    span = f"{row['period']}年" if len(row["period"]) == 4 else f"截至{row['period']}的12个月"
+    text = f"{span}全市住院总费用 {myriads(row['total_fee_yuan'])}，上期 {myriads(before)}，"
+    text += f"增减 {myriads(growth, True)}{share}"
+    effects = [(name, row[f"{effect}_yuan"]) for effect, name in EFFECT_NAMES.items()]
+    if row["status"] == "decomposed":
+        text += "：" + "、".join(f"{name} {myriads(yuan, True)}" for name, yuan in effects)
+    return text + "。"
 
 
 def ratio_counts(numerator: Number | None, denominator: Number | None) -> str:

@@ -40,6 +40,26 @@ select
     case when state = 'held' then 'fail' else 'pass' end as verdict, '超过5%即无法核算次均费用' as reason, delivery_id
 from fct_delivery_file;
 
+create table fct_cost_growth_decomposition as
+select
+    period, org_level, org_code, 'all' as group_level, 'all' as group_code, 'decomposed' as status,
+    90 as previous_month_count, 96 as month_count, 88 as matched_month_count,
+    cast(1000000.00 as decimal(18, 2)) as previous_total_fee_yuan,
+    cast(1234567.89 as decimal(18, 2)) as total_fee_yuan, cast(234567.89 as decimal(18, 2)) as growth_yuan,
+    cast(34567.89 as decimal(18, 2)) as coverage_yuan, cast(100000 as decimal(18, 2)) as volume_yuan,
+    cast(50000 as decimal(18, 2)) as case_mix_yuan, cast(10000 as decimal(18, 2)) as coding_yuan,
+    cast(-20000 as decimal(18, 2)) as drug_intensity_yuan, cast(40000 as decimal(18, 2)) as consumable_intensity_yuan,
+    cast(5000 as decimal(18, 2)) as examination_intensity_yuan,
+    cast(10000 as decimal(18, 2)) as service_intensity_yuan, cast(5000 as decimal(18, 2)) as other_intensity_yuan
+from (values ('2019'), ('2020')) as p (period),
+    (values ('city', '330100'), ('county', '330102'), ('institution', '330100001')) as o (org_level, org_code);
+
+create table fct_outpatient_drug_cost as
+select
+    '2020' as period, 'city' as org_level, '330100' as org_code, 400 as visit_count, 500 as previous_visit_count,
+    cast(48000 as decimal(18, 2)) as amount_yuan, cast(120 as decimal(18, 2)) as mean_visit_amount_yuan,
+    cast(1.25 as double) as visit_amount_ratio;
+
 create table fct_cost_growth_flag as
 select
     'F' || lpad(cast(n as varchar), 4, '0') as flag_id, '330106201' as institution_code, 'F' as mdc_code,

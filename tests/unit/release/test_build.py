@@ -9,7 +9,7 @@ import duckdb
 from pipelines.release.build import build_release
 from tests.unit.release.conftest import LABEL, change_warehouse, settings_for
 
-MARTS = 14
+MARTS = 16
 
 
 def bytes_of(folder: Path, pattern: str) -> dict[str, bytes]:

@@ -153,9 +153,35 @@ def test_last_full_year_is_reported(settings):
     assert '<div class="sub">2019 年度</div>' in page
 
 
+def test_the_growth_of_the_city_stands_before_the_flags_and_in_the_summary(page):
+    costs = page[page.index('id="costs"') : page.index('id="quality"')]
+    assert costs.index("住院总费用增减及其构成") < costs.index("费用增长线索")
+    table = costs[costs.index("<tbody>") : costs.index("</tbody>")]
+    assert table.count("<tr>") == 3, "the city in both periods, its county in the reported year"
+    for text in ("90 / 96 / 88", "+234,567.89", "+23.5%", "+34,567.89", "-20,000.00"):
+        assert text in table
+    summary = page[page.index('class="highlights"') : page.index('id="overview"')]
+    assert (
+        "2020年全市住院总费用 123.46万元，上期 100.00万元，增减 +23.46万元（+23.5%）：月份不可比 +3.46万元"
+        in summary
+    )
+    assert "次均药费 120.00 元（48,000 元 / 400 人次），较上年（500 人次）+25.0%" in costs
+
+
+def test_a_city_that_is_not_taken_apart_says_only_how_much_it_grew(settings):
+    effects = "coverage volume case_mix coding drug_intensity consumable_intensity examination_intensity service_intensity"
+    page = render_changed(
+        settings,
+        "update fct_cost_growth_decomposition set status = 'no_cases', "
+        + ", ".join(f"{name}_yuan = null" for name in [*effects.split(), "other_intensity"]),
+    )
+    assert "增减 +23.46万元（+23.5%）。" in page and '<td class="n">—</td>' in page
+
+
 def test_a_city_without_prescriptions_and_flags_still_gets_a_page(settings):
-    page = render_changed(settings, "drop table fct_cost_growth_flag; drop table fct_prescription")
-    assert "费用增长线索" not in page and "三、CMI 排名" in page
+    names = "fct_cost_growth_flag fct_prescription fct_cost_growth_decomposition fct_outpatient_drug_cost"
+    page = render_changed(settings, ";".join(f"drop table {name}" for name in names.split()))
+    assert "费用增长线索" not in page and "增减" not in page and "三、CMI 排名" in page
 
 
 def test_a_city_without_data_still_gets_a_page(settings):

@@ -37,6 +37,7 @@ def test_it_prints_what_the_marts_hold(released):
     ):
         assert wanted in text
     assert "红 2、黄 2" in text
+    assert text.index("2020年全市住院总费用") < text.index("费用增长线索")
 
 
 def test_rejects_and_holds_are_known(released):
