@@ -83,11 +83,12 @@ def sheet_kinds() -> dict[str, str]:
 
 def take_in_front_sheets(batch: Batch) -> None:
     """Take in the front sheets in memory of a batch: outputs sheets, diagnoses, procedures, findings and rejects."""
-    files = batch.readable(DATASET)
-    if not files:
+    while files := batch.readable(DATASET):
+        type_sheets(batch, files)
+        if settle_sheets(batch, sheet_kinds()):
+            break
+    else:
         return
-    type_sheets(batch, files)
-    settle_sheets(batch, sheet_kinds())
     count_files(batch, DATASET, "accepted_sheet", "typed_sheet", "total_fee_yuan")
     sheets = _fetch_sheets(batch)
     institutions = combined(sheets, "institution_code")

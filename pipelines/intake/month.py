@@ -43,6 +43,7 @@ from pipelines.intake.source_file import (
 
 DECIDING_FILES = (
     "batch.py",
+    "column_content.py",
     "completeness.py",
     "front_sheet.py",
     "front_sheet_fields.csv",
@@ -316,7 +317,10 @@ def _load_blocks(batch: Batch, item: BatchFile, register: InstitutionRegister | 
         for table in read_blocks(file):
             item.table = table
             # What was turned away is only read on to count its records.
-            if not table.is_rejected:
+            if table.is_rejected:
+                table.clear()
+                table.rejects = []
+            else:
                 _check_institution(batch, item, register)
                 yield item.number
     except UnusableFile as problem:

@@ -23,6 +23,7 @@ from pipelines.intake.batch import (
     stack,
     type_rows,
 )
+from pipelines.intake.column_content import turn_away_misplaced
 from pipelines.intake.layout import PRESCRIPTION_COLUMNS, PRESCRIPTION_KEYS
 from pipelines.intake.schema import DATASETS, LINEAGE, arrow_schema
 
@@ -95,15 +96,9 @@ def take_in_prescriptions(batch: Batch) -> None:
     if not any(batch.readable(dataset) for dataset in members):
         return
     for dataset in members:
-        kinds = {name: KINDS[dataset].get(name, "text") for name in PRESCRIPTION_COLUMNS[dataset]}
-        raw = stack(batch.readable(dataset), list(kinds))
-        if dataset == "prescription_line":
-            raw = replace_column(raw, "route", convert(raw.column("route"), str.upper))
-        typed = type_rows(batch, raw, kinds, MANGLED[dataset])
-        if dataset == "prescription":
-            typed = typed.append_column("prescribed_text", raw.column("prescribed_at"))
-        batch.lay_out(f"typed_{dataset}", typed)
-        _settle(batch, dataset)
+        _type_dataset(batch, dataset)
+        while not _settle(batch, dataset):
+            _type_dataset(batch, dataset)
         fee = "amount_yuan" if dataset != "prescription_review" else None
         count_files(batch, dataset, f"accepted_{dataset}", f"typed_{dataset}", fee)
     _compute_supply(batch)
@@ -130,8 +125,27 @@ def take_in_prescriptions(batch: Batch) -> None:
     batch.outputs["prescription"] = replace_column(prescriptions, "patient_id", persons)
 
 
-def _settle(batch: Batch, dataset: str) -> None:
-    """Decide which rows of one dataset are rejected and why; leaves `accepted_<dataset>`."""
+def _kinds_of(dataset: str) -> dict[str, str]:
+    return {name: KINDS[dataset].get(name, "text") for name in PRESCRIPTION_COLUMNS[dataset]}
+
+
+def _type_dataset(batch: Batch, dataset: str) -> None:
+    """Type the rows of one dataset; leaves `typed_<dataset>` and `bad_value`."""
+    kinds = _kinds_of(dataset)
+    raw = stack(batch.readable(dataset), list(kinds))
+    if dataset == "prescription_line":
+        raw = replace_column(raw, "route", convert(raw.column("route"), str.upper))
+    typed = type_rows(batch, raw, kinds, MANGLED[dataset])
+    if dataset == "prescription":
+        typed = typed.append_column("prescribed_text", raw.column("prescribed_at"))
+    batch.lay_out(f"typed_{dataset}", typed)
+
+
+def _settle(batch: Batch, dataset: str) -> bool:
+    """Decide which rows of one dataset are rejected and why; leaves `accepted_<dataset>`.
+
+    Returns False where files were turned away as a whole: the rows of the others are to be typed again.
+    """
     con = batch.connection
     typed = f"typed_{dataset}"
     con.execute(
@@ -174,7 +188,7 @@ def _settle(batch: Batch, dataset: str) -> None:
         select row_no, 'duplicate_key', 'prescription_id', null, first_file || '|' || first_row
         from (
             select row_no, row_number() over key_rows as occurrence,
-                first_value(file.source_file) over key_rows as first_file,
+                first_value(file_number) over key_rows as first_file,
                 first_value(source_row) over key_rows as first_row
             from {typed} join file using (file_number)
             where row_no not in (select row_no from reason)
@@ -184,11 +198,16 @@ def _settle(batch: Batch, dataset: str) -> None:
         )
         where occurrence > 1
     """)
+    texts = [name for name, kind in _kinds_of(dataset).items() if kind == "text" and name not in IDENTITY]
+    labels = {dataset: {name: _label(name) for name in PRESCRIPTION_COLUMNS[dataset]}}
+    if turn_away_misplaced(batch, {typed: tuple(texts)}, labels):
+        return False
     con.execute(f"""
         create or replace temp table accepted_{dataset} as
         select * from {typed} where row_no not in (select row_no from reason)
     """)
     _report_reasons(batch, dataset)
+    return True
 
 
 def _report_reasons(batch: Batch, dataset: str) -> None:
@@ -199,7 +218,7 @@ def _report_reasons(batch: Batch, dataset: str) -> None:
         order by row_no, field
     """).fetchall():
         item = batch.files[file_number]
-        label = f"{LABELS[field]}({field})" if field in LABELS else field
+        label = _label(field)
         shown = None if field in IDENTITY else value
         rejected_by = rule_id
         if rule_id == "bad":
@@ -215,11 +234,15 @@ def _report_reasons(batch: Batch, dataset: str) -> None:
         elif rule_id in ("orphan_line", "orphan_review"):
             message = "所属处方不在本次交付的已接收处方中"
         else:
-            first_file, first_row = detail.split("|")
-            where = "" if first_file == item.name else f"{first_file} "
+            first_file, first_row = map(int, detail.split("|"))
+            where = "" if first_file == file_number else f"{batch.files[first_file].name} "
             message = f"关键值（{'、'.join(KEYS[dataset])}）和{where}第 {first_row} 行相同"
         rows.append((file_number, source_row, rejected_by, field, shown, message))
     batch.reject_rows(dataset, rows)
+
+
+def _label(field: str) -> str:
+    return f"{LABELS[field]}（{field}）" if field in LABELS else field
 
 
 def _compute_supply(batch: Batch) -> None:

@@ -13,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.intake.batch import Batch, explain_bad
-from pipelines.intake.layout import FRONT_SHEET_KEYS, Layout, front_sheet_fields
+from pipelines.intake.column_content import turn_away_misplaced
+from pipelines.intake.layout import FRONT_SHEET_KEYS, Layout, front_sheet_fields, layouts
+from pipelines.intake.schema import DATASETS, TEXT
 
 DATASET = "front_sheet"
 INSTITUTION_NAME = re.compile(r".{2,40}(院|中心|站|所|室|部|诊)")
@@ -27,8 +29,11 @@ STAY_KEY = "md5_number(concat_ws('|', record_id, discharge_date, discharge_hour)
 SEEN = "seen_sheet (delivery_number integer, sheet_key uhugeint, stay_key uhugeint, first_seen varchar)"
 
 
-def settle_sheets(batch: Batch, kinds: dict[str, str]) -> None:
-    """Decide which sheets are rejected and why; leaves `accepted_sheet`."""
+def settle_sheets(batch: Batch, kinds: dict[str, str]) -> bool:
+    """Decide which sheets are rejected and why; leaves `accepted_sheet`.
+
+    Returns False where files were turned away as a whole: the sheets of the others are to be typed again.
+    """
     con = batch.connection
     con.execute(
         "create or replace temp table reason "
@@ -90,6 +95,8 @@ def settle_sheets(batch: Batch, kinds: dict[str, str]) -> None:
             join unseen as first on first.row_no = repeated.first_row_no
         where unseen.row_no > repeated.first_row_no
     """)
+    if turn_away_misplaced(batch, _kept_text(), _labels()):
+        return False
     rejected = con.execute("select distinct row_no from reason").fetchnumpy()["row_no"]
     typed = batch.relations["typed_sheet"]
     if len(rejected):
@@ -98,6 +105,7 @@ def settle_sheets(batch: Batch, kinds: dict[str, str]) -> None:
         typed = typed.filter(pa.array(mask))
     batch.lay_out("accepted_sheet", typed)
     _report_reasons(batch, kinds)
+    return True
 
 
 def remember_sheets(batch: Batch) -> None:
@@ -151,6 +159,31 @@ def _shown_institution(value: str) -> str:
     ):
         return f"“{value}”"
     return "其他内容"
+
+
+@cache
+def _kept_text() -> dict[str, tuple[str, ...]]:
+    """Return the columns of text that are kept, by typed relation: what slips into them is not dropped."""
+    names = [item.field for item in front_sheet_fields() if item.slot is None and item.disposition == "keep"]
+    kept = DATASETS[DATASET]
+    return {
+        "typed_sheet": tuple(name for name in names if kept.get(name) == TEXT),
+        "typed_diagnosis": ("diagnosis_code", "diagnosis_name"),
+        "typed_procedure": ("procedure_code", "raw_procedure_name"),
+    }
+
+
+@cache
+def _labels() -> dict[str, dict[str, str]]:
+    """Layout -> field -> its name and column; of a repeated field the first."""
+    return {
+        layout.name: {
+            item.field: _label(layout, item.field, "1" if item.slot else None)
+            for item in front_sheet_fields()
+            if item.slot in (None, 1)
+        }
+        for layout in layouts(DATASET)
+    }
 
 
 @cache
