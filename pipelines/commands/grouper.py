@@ -10,8 +10,6 @@ from rich.text import Text
 
 from pipelines.commands.terminal import HomeOption, console, errors, refusal, settings_of
 
-STATUS_NAMES = {"grouped": "入组", "ungrouped": "未入组", "ambiguous": "歧义（QY）", "invalid": "无效"}
-
 
 def group(
     cases: Annotated[
@@ -29,6 +27,7 @@ def group(
 ) -> None:
     """按分组方案给病例清单分组：每行一个结果，次序不变；有不能用的行时逐行说明，并以 1 退出。"""
     from pipelines.grouper.case_list import CaseListError  # noqa: PLC0415
+    from pipelines.grouper.explanation import STATUS_WORDS  # noqa: PLC0415
     from pipelines.grouper.group_list import ResultFileError, group_list  # noqa: PLC0415
     from pipelines.scheme.loader import SchemeError, find_scheme  # noqa: PLC0415
     from pipelines.settings import DBT_PROJECT_DIR  # noqa: PLC0415
@@ -46,7 +45,7 @@ def group(
         rest = summary.finding_count - len(summary.findings)
         errors.print(f"另有 {rest} 处不能用的内容，见结果中状态为 invalid 的行及其 reason", soft_wrap=True)
     kind = "内置方案，非官方" if folder.parent == DBT_PROJECT_DIR / "schemes" else "导入的方案"
-    counts = "，".join(f"{name} {summary.status_counts[status]}" for status, name in STATUS_NAMES.items())
+    counts = "，".join(f"{name} {summary.status_counts[status]}" for status, name in STATUS_WORDS.items())
     lines = [f"分组方案 {summary.scheme.scheme_code}（{kind}），内容校验码 {summary.scheme.content_hash}"]
     if summary.unknown_code_count:
         lines.append(

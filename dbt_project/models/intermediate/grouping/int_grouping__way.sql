@@ -108,7 +108,6 @@ select
     chain.mdc_rule_number,
     chain.adrg_rule_number,
     chain.drg_rule_number,
-    chain.adrg_branch,
     chain.chain_order <= 3 as is_open,
     case
         when chain.chain_order > 4 then 'invalid'
