@@ -37,7 +37,9 @@ dev: setup ## open Dagster on http://127.0.0.1:3000
 check: setup ## lint and format check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-docs: setup ## build the data dictionary as one HTML file: var/docs/static_index.html
+docs: setup ## write the pages of fields and rules, and the data dictionary as one HTML file: var/docs/static_index.html
+	@$(BIN)/python -m pipelines.field_table > docs/front-sheet-fields.md
+	@$(BIN)/drgq rules --markdown > docs/front-sheet-rules.md
 	@DRGQ_HOME=$(CURDIR)/var $(BIN)/dbt --quiet docs generate --static --empty-catalog --project-dir dbt_project \
 	 --profiles-dir dbt_project --target-path $(CURDIR)/var/docs && echo var/docs/static_index.html
 

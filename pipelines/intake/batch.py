@@ -41,9 +41,9 @@ BLANKS = " \t\r\n\u3000\ufeff"
 BAD_VALUE = pa.schema([("row_no", pa.int32()), ("field", TEXT), ("value", TEXT)])
 NOTHING = pa.array(["", "-", "--", "－", "—", "——", "NULL", "null"])
 TYPE_NAMES = {
-    "whole": "整数",
-    "grams": "数值（克）",
-    "money": "金额（元，至多两位小数，不带千分位）",
+    "whole": "整数（至多六位）",
+    "grams": "数值（克，至多六位）",
+    "money": "金额（元，至多两位小数，不带千分位，小于十亿）",
     "real": "数值",
     "infant_age": "数值或 n/30 月龄",
     "date": "日期 YYYYMMDD 或 YYYY-MM-DD",

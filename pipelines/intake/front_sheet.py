@@ -32,6 +32,8 @@ from pipelines.intake.sheet_acceptance import remember_sheets, settle_sheets
 from pipelines.intake.sheet_conversion import (
     AGE_DAYS,
     HOUR,
+    RECEIVING_INSTITUTION,
+    RECEIVING_PRIMARY_CARE,
     STAY_DAYS,
     TIDIED,
     TYPED_PROCEDURE,
@@ -188,6 +190,8 @@ def _fetch_sheets(batch: Batch) -> pa.Table:
         "discharge_hour": HOUR.format(name="discharge"),
         "age_days": AGE_DAYS,
         "length_of_stay": STAY_DAYS,
+        "receiving_institution_name": RECEIVING_INSTITUTION,
+        "receiving_primary_care_name": RECEIVING_PRIMARY_CARE,
         **{name: f"file.{name}" for name in LINEAGE if name != "source_row"},
     }
     columns = ", ".join(f"{expression} as {name}" for name, expression in converted.items())

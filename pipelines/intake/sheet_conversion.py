@@ -16,8 +16,14 @@ AGE_DAYS = """case when age_years = 0 then coalesce(
     case when birth_date <= admission_date::date then date_diff('day', birth_date, admission_date::date) end,
     case when infant_age >= 0 then round(infant_age * case file.layout when 'wt41' then 30 else 1 end) end
 )::integer end"""
-STAY_DAYS = """coalesce(s.length_of_stay,
-    greatest(1, date_diff('day', admission_date::date, discharge_date::date)))::integer"""
+# `greatest` passes over nulls: without an admission date nothing is known.
+STAY_DAYS = """coalesce(s.length_of_stay, case when admission_date is not null then
+    greatest(1, date_diff('day', admission_date::date, discharge_date::date)) end)::integer"""
+# HQMS has one column for both kinds of receiving institution; the way of discharge tells which it is.
+IS_PRIMARY_CARE = "file.layout = 'hqms' and s.discharge_status_code is not distinct from '3'"
+RECEIVING_INSTITUTION = f"case when not ({IS_PRIMARY_CARE}) then s.receiving_institution_name end"
+RECEIVING_PRIMARY_CARE = f"""case when {IS_PRIMARY_CARE} then s.receiving_institution_name
+    else s.receiving_primary_care_name end"""
 
 _PLACEHOLDER = re.compile(r"([0-9.])X")
 _ZERO = re.compile(r"0([1-9](?:\.\d)?)")

@@ -2,15 +2,19 @@
 -- Nothing is repaired here: a value that cannot be read is rejected by the caller with its place.
 -- Of what a cast to decimal reads, an exponent and a grouped number are not plain.
 create or replace macro is_plain_number(x) as not (contains(x, 'E') or contains(x, 'e') or contains(x, '_'));
-create or replace macro to_money(x) as case when is_plain_number(x) then try_cast(x as decimal(18, 2)) end;
+-- No bill is a billion yuan; so large a sum of 24 items or of a whole file would not fit decimal(18, 2) any more.
+create or replace macro bounded(n, limit_) as case when abs(n) < limit_ then n end;
+create or replace macro to_money(x) as
+    case when is_plain_number(x) then bounded(try_cast(x as decimal(18, 2)), 1000000000) end;
 create or replace macro to_real(x) as
     case when is_plain_number(x) then try_cast(try_cast(x as decimal(18, 6)) as double) end;
-create or replace macro whole_part(n) as case when n % 1 = 0 then try_cast(n as integer) end;
+-- Years, days, hours, grams and ordinals have at most six digits; rules multiply them.
+create or replace macro whole_part(n) as case when n % 1 = 0 then bounded(n, 1000000)::integer end;
 create or replace macro to_whole(x) as
     case when is_plain_number(x) then whole_part(try_cast(x as decimal(18, 4))) end;
 -- Weights come as decimal(12,2) in one layout; grams are whole.
 create or replace macro to_grams(x) as
-    case when is_plain_number(x) then try_cast(round(try_cast(x as decimal(18, 4))) as integer) end;
+    case when is_plain_number(x) then whole_part(round(try_cast(x as decimal(18, 4)))) end;
 -- The paper form writes months of an infant as `2 15/30`.
 create or replace macro to_infant_age(x) as
     case

@@ -471,3 +471,37 @@ def test_a_dash_is_an_answer_on_paper_and_nothing_in_hqms(city):
     }
     assert [scores["wt41"][0] - score for score in scores["wt41"]] == [0, 1, 0]
     assert [scores["hqms"][0] - score for score in scores["hqms"]] == [0, 1, 1]
+
+
+def test_a_stay_without_an_admission_date_has_no_length(city):
+    city.sheets({"length_of_stay": "", "admission_date": ""}, {"length_of_stay": ""})
+    city.intake()
+    rows = city.query("select length_of_stay as days from {front_sheet} order by source_row")
+    assert [row["days"] for row in rows] == [None, 4]
+
+
+def test_numbers_too_large_to_reckon_with_are_rejected_and_stop_nothing(city):
+    huge = {"total_fee_yuan": "9999999999999999.99", "western_drug_fee_yuan": "9999999999999999.99"}
+    city.sheets({}, {"age_years": "2147483647"}, huge, huge, {"total_fee_yuan": "999999999.99"})
+    city.intake()
+    assert reasons(city) == [
+        (3, "value_type", "age_years"),
+        *(
+            (row, "value_type", field)
+            for row in (4, 5)
+            for field in ("total_fee_yuan", "western_drug_fee_yuan")
+        ),
+    ]
+    assert len(city.query("from {front_sheet}")) == 2
+
+
+def test_one_column_of_hqms_names_either_kind_of_receiving_institution(city):
+    city.sheets(
+        *({"discharge_status_code": code, "receiving_institution_name": "某院"} for code in ("2", "3", "")),
+        layout="hqms",
+    )
+    city.intake()
+    rows = city.query(
+        "select receiving_institution_name as a, receiving_primary_care_name as b from {front_sheet} order by source_row"
+    )
+    assert [(row["a"], row["b"]) for row in rows] == [("某院", None), (None, "某院"), ("某院", None)]
