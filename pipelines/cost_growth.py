@@ -1,6 +1,7 @@
 """Feed the cost-growth model from the warehouse and keep what it says: flags as Parquet, the fitted model as text.
 
-The judgement is in `models/cost_growth`; here is only which cases it sees and where its answers go.
+The judgement is in `models/cost_growth`; here is only which cases it sees, which periods it is asked for, and
+where its answers go.
 """
 
 from __future__ import annotations
@@ -20,81 +21,108 @@ MONEY = pa.decimal128(18, 2)
 FLAG_SCHEMA = pa.schema(
     [
         ("flag_id", pa.string()),
+        ("unit_level", pa.string()),
         ("institution_code", pa.string()),
+        ("department_code", pa.string()),
         ("mdc_code", pa.string()),
         ("adrg_code", pa.string()),
         ("period", pa.string()),
         ("channel", pa.string()),
         ("tier", pa.string()),
+        ("score", NUMBER),
         ("z", NUMBER),
         ("growth", NUMBER),
         ("growth_low", NUMBER),
         ("growth_high", NUMBER),
         ("excess_yuan", MONEY),
+        ("newly_severe_count", pa.int64()),
         ("false_discovery_rate", NUMBER),
         ("case_count", pa.int64()),
         ("previous_case_count", pa.int64()),
         ("method", pa.string()),
     ]
 )
+# Months count from the year 0: year * 12 + month - 1.
+MONTH = "cast(extract(year from c.discharge_date) * 12 + extract(month from c.discharge_date) - 1 as integer)"
 CASES = """
     select
-        c.institution_code, i.institution_level, g.mdc_code, g.drg_code, cast(c.period_year as integer) as year,
-        cast(c.age_years as double) as age_years, c.sex_code = '2' as is_female,
-        coalesce(c.admission_route_code = '1', false) as is_emergency, c.diagnosis_count,
+        c.institution_code, i.institution_level, c.department_code, g.mdc_code, g.adrg_code, g.drg_code,
+        cast(case g.complication_level when 'MCC' then 2 when 'CC' then 1 when 'none' then 0 end as double)
+            as complication_level,
+        cast(g.relative_weight as double) as relative_weight,
+        {month} as discharge_month,
+        cast(c.age_years as double) as age_years,
+        cast(c.sex_code = '2' as double) as is_female,
+        cast(coalesce(c.admission_route_code = '1', false) as double) as is_emergency,
+        cast(c.diagnosis_count as double) as diagnosis_count,
         {fees}
     from marts.fct_case c
     join marts.dim_institution i
         on c.institution_code = i.institution_code and c.discharge_date between i.valid_from and i.valid_to
-    -- Both years under the scheme of the later one: what is compared must be the same groups.
+    -- Both windows under the scheme of the later one: what is compared must be the same groups.
     join marts.fct_case_grouping g
         on c.case_id = g.case_id
-        and g.scheme_code = (select max(scheme_code) from marts.fct_case where period_year = $year)
-    where g.grouping_status = 'grouped' and c.period_year in ($year, $year_before) and c.age_years is not null
+        and g.scheme_code = (select max(scheme_code) from marts.fct_case c where {month} = $last)
+    where g.grouping_status = 'grouped' and {month} between $last - 23 and $last and c.age_years is not null
 """
 
 
 @dataclass(frozen=True)
 class CostGrowthSummary:
-    """How many flags each judged year has by tier, and why a year was not judged."""
+    """How many flags of an institution × MDC each judged period has by tier, and why a period was not judged."""
 
     tier_counts: dict[str, dict[str, int]]
     reasons: dict[str, str]
 
 
-def flag_years(settings: Settings) -> CostGrowthSummary:
-    """Judge every year of the warehouse against the year before; write `<lake>/cost_growth/flag.parquet`.
+def list_periods(months: set[int]) -> tuple[dict[str, int], dict[str, str]]:
+    """Return (period -> its last month, period -> why it is not judged) for the months in force.
 
-    Beside it, `<home>/cost_growth/<year>.json` keeps the fitted expectation and the thresholds as text.
+    Asked for are the calendar years after the first and, where the last month is not December, the twelve
+    months that end with it. Both windows must be complete: what a month without cases would have cost is
+    unknown.
     """
-    from models.cost_growth import CHANNELS, flag_cost_growth  # noqa: PLC0415  (scikit-learn takes 3 s)
+    if not months:
+        return {}, {}
+    last = max(months)
+    asked = {str(year): year * 12 + 11 for year in range(min(months) // 12 + 1, last // 12 + 1)}
+    if last % 12 < 11 and last - min(months) >= 12:
+        asked[f"{last // 12}-{last % 12 + 1:02d}"] = last
+    periods, reasons = {}, {}
+    for period, end in asked.items():
+        missing = [month for month in range(end - 23, end + 1) if month not in months]
+        if missing:
+            named = "、".join(f"{month // 12}-{month % 12 + 1:02d}" for month in missing[:6])
+            more = f"等{len(missing)}个月" if len(missing) > 6 else ""
+            reasons[period] = f"{named}{more}无生效病例，比较需要前后各十二个完整月份"
+        else:
+            periods[period] = end
+    return periods, reasons
 
-    fees = ", ".join(f"cast(c.{column} as double) as {column}" for column in dict.fromkeys(CHANNELS.values()))
+
+def flag_periods(settings: Settings) -> CostGrowthSummary:
+    """Judge every period of the warehouse; write `<lake>/cost_growth/flag.parquet`.
+
+    Beside it, `<home>/cost_growth/<period>.json` keeps the fitted expectation and the thresholds as text.
+    """
+    from models.cost_growth import flag_cost_growth  # noqa: PLC0415  (scikit-learn takes 3 s)
+
     tables: list[pa.Table] = []
     tiers: dict[str, dict[str, int]] = {}
-    reasons: dict[str, str] = {}
     cards = settings.home / "cost_growth"
     cards.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(str(settings.warehouse), read_only=True) as connection:
-        years = [
-            row[0]
-            for row in connection.execute(
-                "select distinct period_year from marts.fct_case order by 1"
-            ).fetchall()
-        ]
-        for year in years[1:]:
-            cases = connection.execute(
-                CASES.format(fees=fees), {"year": year, "year_before": str(int(year) - 1)}
-            ).df()
-            result = flag_cost_growth(cases)
+        found = connection.execute(f"select distinct {MONTH} from marts.fct_case c").fetchall()
+        periods, reasons = list_periods({month for (month,) in found})
+        for period, last in periods.items():
+            result = flag_cost_growth(read_cases(connection, last), period)
             if result.reason:
-                reasons[year] = result.reason
+                reasons[period] = result.reason
                 continue
             tables.append(_typed(result.flags))
-            tiers[year] = {
-                str(tier): int(count) for tier, count in result.flags["tier"].value_counts().items()
-            }
-            (cards / f"{year}.json").write_text(
+            of_mdc = result.flags[result.flags["unit_level"] == "mdc"]
+            tiers[period] = {str(tier): int(count) for tier, count in of_mdc["tier"].value_counts().items()}
+            (cards / f"{period}.json").write_text(
                 json.dumps(
                     {"model": result.model, "summary": result.summary},
                     ensure_ascii=False, indent=1, sort_keys=True, default=str,
@@ -107,6 +135,20 @@ def flag_years(settings: Settings) -> CostGrowthSummary:
     pq.write_table(pa.concat_tables([FLAG_SCHEMA.empty_table(), *tables]), aside, compression="zstd")
     aside.replace(path)
     return CostGrowthSummary(tiers, reasons)
+
+
+def read_cases(connection: duckdb.DuckDBPyConnection, last: int) -> pd.DataFrame:
+    """Return the case frame of the 24 months that end with `last` (year * 12 + month - 1).
+
+    A row is a grouped case in force with a known age; text is categorical, so that a city of millions of
+    cases fits into memory.
+    """
+    from models.cost_growth import FEES  # noqa: PLC0415  (scikit-learn takes 3 s)
+
+    fees = ", ".join(f"cast(c.{column} as double) as {column}" for column in FEES.values())
+    query = CASES.format(month=MONTH, fees=fees)
+    table = connection.sql(query, params={"last": last}).to_arrow_table()
+    return table.to_pandas(strings_to_categorical=True, self_destruct=True, split_blocks=True)
 
 
 def _typed(flags: pd.DataFrame) -> pa.Table:

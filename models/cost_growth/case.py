@@ -11,109 +11,121 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from models.cost_growth.parameters import CHANNELS
+from models.cost_growth.parameters import FEES
+from models.cost_growth.period import Windows, name_month
 
-KEYS = ("institution_code", "mdc_code", "drg_code", "year")
+KEYS = ("institution_code", "mdc_code", "adrg_code", "drg_code")
 COVARIATES = ("age_years", "is_female", "is_emergency", "diagnosis_count")
-REQUIRED_COLUMNS = (*KEYS, "institution_level", *COVARIATES, *CHANNELS.values())
+REQUIRED_COLUMNS = (
+    *KEYS,
+    "institution_level",
+    "department_code",
+    "complication_level",
+    "relative_weight",
+    "discharge_month",
+    *COVARIATES,
+    *FEES.values(),
+)
 
 
 @dataclass(frozen=True)
 class CaseArrays:
-    """Grouped cases of two consecutive years, n rows, sorted by unit, DRG, year and then by every number.
+    """Grouped cases of two adjoining windows, n rows, sorted by institution, groups, month and every number.
 
-    A unit is an institution × MDC, a cell an institution × MDC × DRG. `unit`, `cell`, `drg` index the tuples
-    beside them; `cell_unit` and `cell_drg` (one entry per cell) lead back; `is_judged` marks the later year;
-    `relevelled` are the institutions that had more than one level in the two years; fees in yuan may be nan.
+    `codes` (per key column and department_code, n codes, -1 = no department) index the sorted `labels`;
+    `levels` and `is_relevelled` have an entry per institution: its level as text ('' = not stated), and
+    whether it had more than one in the two windows. `month` counts from the first of the baseline window;
+    `is_judged` marks the later window. Numbers may be nan: fees in yuan, `complication_level` (0 none, 1 CC,
+    2 MCC), `relative_weight`.
     """
 
-    units: tuple[tuple[str, str], ...]
-    drgs: tuple[str, ...]
-    levels: dict[str, str]
-    relevelled: frozenset[str]
-    baseline_year: int
-    judged_year: int
-    unit: np.ndarray
-    cell: np.ndarray
-    drg: np.ndarray
+    windows: Windows
+    labels: dict[str, tuple[str, ...]]
+    codes: dict[str, np.ndarray]
+    levels: tuple[str, ...]
+    is_relevelled: np.ndarray
+    month: np.ndarray
     is_judged: np.ndarray
-    cell_unit: np.ndarray
-    cell_drg: np.ndarray
+    complication_level: np.ndarray
+    relative_weight: np.ndarray
     covariates: dict[str, np.ndarray]
     fees: dict[str, np.ndarray]
+    left_out: dict[str, int]
 
 
-def find_years(cases: pd.DataFrame) -> tuple[int, int] | str:
-    """Return (baseline year, judged year), or the sentence that says why the rows cannot be judged.
+def encode_cases(cases: pd.DataFrame, windows: Windows) -> CaseArrays | str:
+    """Return the cases of both windows as arrays, or the sentence that says why they cannot be judged.
 
-    Raises ValueError if a column is missing or more than two years are given.
+    A row without institution, MDC, ADRG, DRG or month has no unit and is left out; so is one outside the
+    windows. The level of an institution is the highest of its judged window (of the baseline window if it has
+    no judged cases). Raises ValueError if a column is missing.
     """
     missing = [name for name in REQUIRED_COLUMNS if name not in cases.columns]
     if missing:
         raise ValueError(f"cases lack the columns {', '.join(missing)}")
-    years = sorted({int(year) for year in cases["year"].dropna().unique()})
-    if not years:
-        return "no cases: nothing to compare"
-    if len(years) == 1:
-        return f"cases of {years[0]} only: growth needs the year before or after"
-    if len(years) > 2:
-        raise ValueError(f"cases of {len(years)} years {years}: hand over two consecutive years at a time")
-    if years[1] - years[0] != 1:
-        return f"cases of {years[0]} and {years[1]}: growth is judged between consecutive years"
-    return years[0], years[1]
-
-
-def encode_cases(cases: pd.DataFrame, years: tuple[int, int]) -> CaseArrays:
-    """Return the cases as arrays; a row without institution, MDC, DRG or year has no unit and is left out.
-
-    The level of an institution is the highest of its judged year (of the baseline year if it has no judged
-    cases).
-    """
-    keyed = cases.loc[:, list(KEYS)].notna().all(axis=1).to_numpy()
-    if not keyed.all():
-        cases = cases.loc[keyed]
+    months = _to_float(cases["discharge_month"])
+    inside = (months >= windows.baseline_first) & (months < windows.end)
+    keyed = inside & cases.loc[:, list(KEYS)].notna().all(axis=1).to_numpy()
+    kept = np.flatnonzero(keyed)
+    month = (months[kept] - windows.baseline_first).astype(np.int64)
+    is_judged = month >= windows.judged_first - windows.baseline_first
+    if not inside.any():
+        return f"no cases of {_span(windows.baseline_first, windows.end)}: nothing to compare"
+    if not kept.size:
+        return "no case has an institution, an MDC, an ADRG and a DRG"
+    if is_judged.all() or not is_judged.any():
+        first = windows.baseline_first if is_judged.all() else windows.judged_first
+        return f"no cases of {_span(first, first + 12)}: growth needs both windows"
     codes, labels = {}, {}
-    for name in KEYS[:3]:
-        codes[name], labels[name] = _encode(cases[name])
-    judged = cases["year"].to_numpy(dtype=np.int64) == years[1]
-    covariates = {name: _to_float(cases[name]) for name in COVARIATES}
-    fees = {channel: _to_float(cases[column]) for channel, column in CHANNELS.items()}
-    levels, relevelled = _levels(
-        cases["institution_level"], codes["institution_code"], labels["institution_code"], judged
+    for name in (*KEYS, "department_code"):
+        codes[name], labels[name] = _encode(cases[name], kept)
+    numbers = {
+        name: _to_float(cases[name])[kept]
+        for name in ("complication_level", "relative_weight", *COVARIATES, *FEES.values())
+    }
+    levels, is_relevelled = _levels(
+        cases["institution_level"].to_numpy()[kept],
+        codes["institution_code"],
+        len(labels["institution_code"]),
+        is_judged,
     )
-    mdc_count, drg_count = len(labels["mdc_code"]), len(labels["drg_code"])
-    unit_key = codes["institution_code"].astype(np.int64) * mdc_count + codes["mdc_code"]
-    cell_key = unit_key * drg_count + codes["drg_code"]
+    key = np.zeros(kept.size, dtype=np.int64)
+    for name in (*KEYS, "department_code"):
+        key = key * (len(labels[name]) + 1) + codes[name] + 1
     # lexsort takes the last key first; rows that are still equal are equal in everything that is summed.
-    order = np.lexsort((*fees.values(), *covariates.values(), cell_key * 2 + judged))
-    cell_keys, cell = np.unique(cell_key[order], return_inverse=True)
-    unit_keys, cell_unit = np.unique(cell_keys // drg_count, return_inverse=True)
-    institutions, mdcs = labels["institution_code"], labels["mdc_code"]
+    order = np.lexsort((*numbers.values(), key * (windows.end - windows.baseline_first) + month))
+    numbers = {name: values[order] for name, values in numbers.items()}
     return CaseArrays(
-        units=tuple((institutions[key // mdc_count], mdcs[key % mdc_count]) for key in unit_keys.tolist()),
-        drgs=labels["drg_code"],
+        windows=windows,
+        labels=labels,
+        codes={name: values[order] for name, values in codes.items()},
         levels=levels,
-        relevelled=relevelled,
-        baseline_year=years[0],
-        judged_year=years[1],
-        unit=cell_unit[cell],
-        cell=cell,
-        drg=(cell_keys % drg_count)[cell],
-        is_judged=judged[order],
-        cell_unit=cell_unit,
-        cell_drg=cell_keys % drg_count,
-        covariates={name: values[order] for name, values in covariates.items()},
-        fees={name: values[order] for name, values in fees.items()},
+        is_relevelled=is_relevelled,
+        month=month[order],
+        is_judged=is_judged[order],
+        complication_level=numbers["complication_level"],
+        relative_weight=numbers["relative_weight"],
+        covariates={name: numbers[name] for name in COVARIATES},
+        fees={channel: numbers[column] for channel, column in FEES.items()},
+        left_out={
+            "outside_windows": int((~inside).sum()),
+            "without_group": int((inside & ~keyed).sum()),
+        },
     )
 
 
-def _encode(column: pd.Series) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return codes and sorted labels; labels are text whatever the column's type."""
-    codes, found = pd.factorize(column)
+def _span(first: int, end: int) -> str:
+    return f"{name_month(first)} to {name_month(end - 1)}"
+
+
+def _encode(column: pd.Series, kept: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return codes of the kept rows (-1 = null) and sorted labels; labels are text whatever the type."""
+    codes, found = pd.factorize(column.iloc[kept])
     texts = [str(value) for value in found]
     labels = tuple(sorted(set(texts)))
     position = {text: number for number, text in enumerate(labels)}
-    return np.array([position[text] for text in texts], dtype=np.int64)[codes], labels
+    # The last entry is the code of null: index -1 finds it.
+    return np.array([*(position[text] for text in texts), -1], dtype=np.int64)[codes], labels
 
 
 def _to_float(column: pd.Series) -> np.ndarray:
@@ -123,15 +135,15 @@ def _to_float(column: pd.Series) -> np.ndarray:
 
 
 def _levels(
-    column: pd.Series, institution: np.ndarray, labels: tuple[str, ...], judged: np.ndarray
-) -> tuple[dict[str, str], frozenset[str]]:
-    """Return institution -> level as text ('' where none is stated), and the institutions of two levels."""
-    stated = pd.DataFrame({"institution": institution, "judged": judged, "level": column.to_numpy()})
-    stated = stated.drop_duplicates().dropna(subset="level")
-    levels = dict.fromkeys(labels, "")
-    for row in stated.sort_values(["judged", "level"]).itertuples(index=False):
+    stated: np.ndarray, institution: np.ndarray, size: int, is_judged: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return per institution the level as text ('' where none is stated), and whether it has two of them."""
+    frame = pd.DataFrame({"institution": institution, "is_judged": is_judged, "level": stated})
+    frame = frame.drop_duplicates().dropna(subset="level")
+    levels = [""] * size
+    for row in frame.sort_values(["is_judged", "level"]).itertuples(index=False):
         level = row.level
         whole = isinstance(level, float) and level.is_integer()
-        levels[labels[row.institution]] = str(int(level) if whole else level)
-    stated_count = stated.drop_duplicates(["institution", "level"])["institution"].value_counts()
-    return levels, frozenset(labels[code] for code in stated_count.index[stated_count > 1])
+        levels[row.institution] = str(int(level) if whole else level)
+    pairs = frame.drop_duplicates(["institution", "level"])["institution"].to_numpy(dtype=np.int64)
+    return tuple(levels), np.bincount(pairs, minlength=size) > 1

@@ -1,6 +1,7 @@
 """Flags of unreasonable cost growth, and a row for every unit that was looked at.
 
-Puts the steps together and shapes their results; the statistics are in `residual`, `growth` and `threshold`.
+Puts the steps together and shapes their results; the statistics are in `residual`, `growth`, `naming` and
+`threshold`.
 """
 
 from __future__ import annotations
@@ -11,34 +12,52 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from models.cost_growth.case import CaseArrays, encode_cases, find_years
-from models.cost_growth.growth import UnitGrowth, measure_growth
-from models.cost_growth.parameters import CHANNELS, CostGrowthParameters
-from models.cost_growth.residual import compute_residuals, fit_expectation
+from models.cost_growth.case import CaseArrays, encode_cases
+from models.cost_growth.growth import (
+    UnitGrowth,
+    judge_change,
+    measure_level,
+    measure_trend,
+    place_residuals,
+    remove_season,
+)
+from models.cost_growth.money import price_growth
+from models.cost_growth.naming import name_channels
+from models.cost_growth.parameters import CHANNELS, CODING, FEES, SLOPES, CostGrowthParameters
+from models.cost_growth.period import find_windows, name_month
+from models.cost_growth.residual import compute_residuals, find_group_column, fit_expectation
 from models.cost_growth.threshold import Verdict, combine_channels, compute_p_values, judge_scores
+from models.cost_growth.unit import UNIT_LEVELS, Units, find_cells, find_units
 
 FLAG_COLUMNS = {
     "flag_id": "str",
+    "unit_level": "str",
     "institution_code": "str",
+    "department_code": "str",
     "mdc_code": "str",
     "adrg_code": "str",
     "period": "str",
     "channel": "str",
     "tier": "str",
+    "score": "float64",
     "z": "float64",
     "growth": "float64",
     "growth_low": "float64",
     "growth_high": "float64",
     "excess_yuan": "float64",
+    "newly_severe_count": "float64",
     "false_discovery_rate": "float64",
     "case_count": "int64",
     "previous_case_count": "int64",
     "method": "str",
 }
 UNIT_COLUMNS = {
+    "unit_level": "str",
     "institution_code": "str",
     "institution_level": "str",
+    "department_code": "str",
     "mdc_code": "str",
+    "adrg_code": "str",
     "period": "str",
     "channel": "str",
     "status": "str",
@@ -55,11 +74,14 @@ UNIT_COLUMNS = {
     "growth_low": "float64",
     "growth_high": "float64",
     "excess_yuan": "float64",
+    "newly_severe_count": "float64",
     "z": "float64",
     "is_leading_channel": "bool",
     "score": "float64",
     "false_discovery_rate": "float64",
 }
+# Departments are for the hospital's own use: they have rows, and no flag of the city.
+FLAGGED_LEVELS = ("mdc", "adrg")
 TIERS = ("red", "amber", "grey")
 _INTERVAL = 1.959964  # standard errors on either side of a 95 % interval
 _RATE_PLACES, _YUAN_PLACES, _SCORE_PLACES = 6, 2, 4
@@ -67,11 +89,12 @@ _RATE_PLACES, _YUAN_PLACES, _SCORE_PLACES = 6, 2, 4
 
 @dataclass(frozen=True)
 class CostGrowthResult:
-    """What was judged. `reason` says why nothing was, and is None otherwise.
+    """What was judged. `reason` says why no institution × MDC was, and is None otherwise.
 
-    `flags`: a row per flag, gravest first. `units`: a row per institution × MDC × channel, judged or not
-    (`status`). `model`: expectation per channel, as plain numbers. `summary`: overdispersion, scale, and per
-    tier the method, the threshold on the score and a sentence.
+    `flags`: a row per flag, gravest first. `units`: a row per unit × channel, judged or not (`status`), for
+    every unit level. `model`: expectation per channel, as plain numbers. `summary`: digest and numbers of the
+    cases; per unit level overdispersion, scale and, per tier, the method, the threshold on the score and a
+    sentence.
     """
 
     flags: pd.DataFrame
@@ -81,41 +104,110 @@ class CostGrowthResult:
     summary: dict = field(default_factory=dict)
 
 
-def flag_cost_growth(cases: pd.DataFrame, parameters: CostGrowthParameters | None = None) -> CostGrowthResult:
-    """Judge the cost growth of every institution × MDC between two consecutive years.
+def flag_cost_growth(
+    cases: pd.DataFrame, period: str, parameters: CostGrowthParameters | None = None
+) -> CostGrowthResult:
+    """Judge the cost growth of every institution × MDC, × ADRG and × department × MDC in one period.
 
-    `cases`: a row per grouped case of both years under one scheme, with `case.REQUIRED_COLUMNS` (fees in
-    yuan). The later year is judged against the earlier. Growth columns are fractions (0.2 = +20 %) beyond own
-    history and peers. Raises ValueError if columns are missing or more than two years are given.
+    `cases`: a row per grouped case under one scheme, with `case.REQUIRED_COLUMNS` (fees in yuan,
+    `discharge_month` = year * 12 + month - 1); rows outside the two windows are ignored. `period`: "2019" for
+    the calendar year against 2018, "2019-06" for the twelve months that end with June 2019 against the twelve
+    before. Growth columns are fractions beyond own history and peers: of the cost per case; of a trend the
+    rise from the first to the last month (0.2 = +20 %); of coding the share of cases with CC or MCC (0.05 =
+    +5 percentage points). Raises ValueError if columns are missing or the period is none.
     """
     parameters = parameters or CostGrowthParameters()
-    years = find_years(cases)
-    if isinstance(years, str):
-        return _empty_result(years)
-    encoded = encode_cases(cases, years)
-    if not encoded.units:
-        return _empty_result("no case has an institution, an MDC and a DRG")
-    model, growths = {}, []
-    for channel in CHANNELS:
+    encoded = encode_cases(cases, find_windows(period))
+    if isinstance(encoded, str):
+        return _empty_result(encoded)
+    levels = {level: find_units(encoded, level) for level in UNIT_LEVELS}
+    growths: dict[str, dict[str, UnitGrowth]] = {level: {} for level in UNIT_LEVELS}
+    model = {}
+    for channel in (*FEES, CODING):
         model[channel] = fit_expectation(encoded, channel, parameters)
-        used, residual = compute_residuals(encoded, model[channel], parameters)
-        growths.append(measure_growth(encoded, channel, used, residual, parameters))
-    z = np.column_stack([growth.z for growth in growths])
+        _measure_channel(encoded, levels, channel, model[channel], growths, parameters)
+    tables, flags, by_level = [], [], {}
+    for level, units in levels.items():
+        table, by_level[level] = _judge_units(encoded, units, growths[level], parameters)
+        if level in FLAGGED_LEVELS:
+            flags.append(_flag_frame(table, parameters))
+        tables.append(table)
+    summary = {
+        "period": period,
+        "baseline_first_month": name_month(encoded.windows.baseline_first),
+        "judged_first_month": name_month(encoded.windows.judged_first),
+        "judged_last_month": name_month(encoded.windows.end - 1),
+        "case_count": int(encoded.is_judged.sum()),
+        "previous_case_count": int((~encoded.is_judged).sum()),
+        "left_out": encoded.left_out,
+        "unit_level": by_level,
+    }
+    reason = None
+    if not by_level["mdc"]["judged_unit_count"]:
+        reason = (
+            f"no institution of unchanged level has an MDC with {parameters.minimum_case_count} cases "
+            f"in both windows and {parameters.minimum_peer_count} peers like it"
+        )
+    return CostGrowthResult(
+        _sort_flags(pd.concat(flags, ignore_index=True)),
+        pd.concat([_shape(table, UNIT_COLUMNS) for table in tables], ignore_index=True),
+        reason,
+        model,
+        summary,
+    )
+
+
+def make_flag_id(unit: tuple[str | None, ...], period: str, channel: str) -> str:
+    """Return the flag's identity: the same for the same unit, period and channel in every run.
+
+    `unit`: institution, department, MDC and ADRG code; what does not make the unit is None.
+    """
+    parts = (*(code for code in unit if code is not None), period, channel)
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+
+def _measure_channel(
+    cases: CaseArrays,
+    levels: dict[str, Units],
+    channel: str,
+    expectation: dict,
+    growths: dict[str, dict[str, UnitGrowth]],
+    parameters: CostGrowthParameters,
+) -> None:
+    """Add the channel's growth, and that of its trend if it is a component, to each level's growths."""
+    used, residual = compute_residuals(cases, expectation, parameters)
+    column = find_group_column(channel)
+    slopes = [name for name, component in SLOPES.items() if component == channel]
+    for level, units in levels.items():
+        cells = find_cells(cases, units, column)
+        residuals = place_residuals(cases, cells, channel, used, residual)
+        if level == "mdc":
+            residual = remove_season(residuals, cells)
+            residuals = place_residuals(cases, cells, channel, used, residual)
+        change = measure_level(cases, units, cells, residuals, parameters)
+        growths[level][channel] = judge_change(cases, units, channel, change, parameters)
+        for slope in slopes:
+            change = measure_trend(cases, units, cells, residuals, parameters)
+            growths[level][slope] = judge_change(cases, units, slope, change, parameters)
+
+
+def _judge_units(
+    cases: CaseArrays, units: Units, growths: dict[str, UnitGrowth], parameters: CostGrowthParameters
+) -> tuple[pd.DataFrame, dict]:
+    """Return (a row per unit × channel with tier and method, the level's summary)."""
+    z = np.column_stack([growths[channel].z for channel in CHANNELS])
     scores = combine_channels(z)
     judged = ~np.isnan(scores)
     verdicts = _judge_tiers(scores[judged], (~np.isnan(z)).sum(axis=1)[judged], parameters)
     tier, method, rate = _assign_tiers(judged, verdicts)
-    units = _unit_frame(encoded, growths, z, scores)
-    number = units.pop("unit").to_numpy()
-    units["false_discovery_rate"] = _round(rate[number])
-    flags = _flag_frame(units.assign(tier=tier[number], method=method[number]), parameters)
+    table = _unit_frame(cases, units, growths, scores)
+    number = table.pop("unit").to_numpy()
+    table["false_discovery_rate"] = _round(rate[number])
     summary = {
-        "baseline_year": encoded.baseline_year,
-        "judged_year": encoded.judged_year,
-        "unit_count": len(encoded.units),
+        "unit_count": units.count,
         "judged_unit_count": int(judged.sum()),
-        "overdispersion": {g.channel: round(g.overdispersion, _RATE_PLACES) for g in growths},
-        "scale": {g.channel: round(g.scale, _RATE_PLACES) for g in growths},
+        "overdispersion": {name: round(g.overdispersion, _RATE_PLACES) for name, g in growths.items()},
+        "scale": {name: round(g.scale, _RATE_PLACES) for name, g in growths.items()},
         "tier": {
             tier: {
                 "rate": verdict.rate,
@@ -126,18 +218,7 @@ def flag_cost_growth(cases: pd.DataFrame, parameters: CostGrowthParameters | Non
             for tier, verdict in verdicts.items()
         },
     }
-    reason = None
-    if not judged.any():
-        reason = (
-            f"no institution of unchanged level has an MDC with {parameters.minimum_case_count} cases "
-            f"in both years and {parameters.minimum_peer_count} peers like it"
-        )
-    return CostGrowthResult(flags, _shape(units, UNIT_COLUMNS), reason, model, summary)
-
-
-def make_flag_id(institution_code: str, mdc_code: str, period: str, channel: str) -> str:
-    """Return the flag's identity: the same for the same unit, period and channel in every run."""
-    return hashlib.sha256("|".join((institution_code, mdc_code, period, channel)).encode()).hexdigest()[:16]
+    return table.assign(tier=tier[number], method=method[number]), summary
 
 
 def _judge_tiers(
@@ -166,46 +247,52 @@ def _assign_tiers(
 
 
 def _unit_frame(
-    cases: CaseArrays, growths: list[UnitGrowth], z: np.ndarray, scores: np.ndarray
+    cases: CaseArrays, units: Units, growths: dict[str, UnitGrowth], scores: np.ndarray
 ) -> pd.DataFrame:
-    """Return a row per unit × channel with the number of its unit, sorted by institution, MDC and channel."""
-    size = len(cases.units)
+    """Return a row per unit × channel with the number of its unit, sorted by unit and channel."""
     judged = ~np.isnan(scores)
-    signed = np.where(np.isnan(z), -np.inf, z * np.where(scores < 0, -1.0, 1.0)[:, None])
-    leading = np.where(judged, signed.argmax(axis=1), -1)
+    named = name_channels(growths, np.where(scores < 0, -1.0, 1.0))
+    placed = units.of_case >= 0
     all_cases = [
-        np.bincount(cases.unit[rows], minlength=size) for rows in (~cases.is_judged, cases.is_judged)
+        np.bincount(units.of_case[placed & rows], minlength=units.count)
+        for rows in (~cases.is_judged, cases.is_judged)
     ]
+    identity = {
+        column: np.array(cases.labels[column], dtype=object)[codes] for column, codes in units.codes.items()
+    }
+    identity["institution_level"] = np.array(cases.levels, dtype=object)[units.codes["institution_code"]]
     frames = []
-    for number, growth in enumerate(growths):
+    for channel in CHANNELS:
+        growth = growths[channel]
         half = _INTERVAL * growth.deviation
+        natural = _round if channel == CODING else _round_growth
+        money = price_growth(cases, units, growth)
         frames.append(
             pd.DataFrame(
                 {
-                    "institution_code": [institution for institution, _ in cases.units],
-                    "institution_level": [cases.levels[institution] for institution, _ in cases.units],
-                    "mdc_code": [mdc for _, mdc in cases.units],
-                    "period": str(cases.judged_year),
-                    "channel": growth.channel,
+                    "unit_level": units.level,
+                    **identity,
+                    "period": cases.windows.period,
+                    "channel": channel,
                     "status": growth.status,
                     "case_count": growth.case_count,
                     "previous_case_count": growth.previous_case_count,
                     "use_share": _round(growth.case_count / np.maximum(all_cases[1], 1)),
                     "previous_use_share": _round(growth.previous_case_count / np.maximum(all_cases[0], 1)),
                     "fee_yuan": np.round(growth.fee_yuan, _YUAN_PLACES),
-                    "own_growth": _round(np.expm1(growth.own)),
-                    "peer_growth": _round(np.expm1(growth.peer)),
+                    "own_growth": natural(growth.own),
+                    "peer_growth": natural(growth.peer),
                     "peer_group": growth.peer_group,
                     "peer_count": growth.peer_count,
-                    "growth": _round(np.expm1(growth.growth)),
-                    "growth_low": _round(np.expm1(growth.growth - half)),
-                    "growth_high": _round(np.expm1(growth.growth + half)),
-                    # (exp(g) - 1) × what the cases would have cost without the growth g
-                    "excess_yuan": np.round(-np.expm1(-growth.shrunken) * growth.fee_yuan, _YUAN_PLACES),
+                    "growth": natural(growth.growth),
+                    "growth_low": natural(growth.growth - half),
+                    "growth_high": natural(growth.growth + half),
+                    "excess_yuan": np.round(money.excess_yuan, _YUAN_PLACES),
+                    "newly_severe_count": np.round(money.newly_severe_count),
                     "z": np.round(growth.z, _SCORE_PLACES),
-                    "is_leading_channel": leading == number,
+                    "is_leading_channel": judged & (named == channel),
                     "score": np.round(scores, _SCORE_PLACES),
-                    "unit": np.arange(size),
+                    "unit": np.arange(units.count),
                 }
             )
         )
@@ -213,17 +300,34 @@ def _unit_frame(
 
 
 def _flag_frame(units: pd.DataFrame, parameters: CostGrowthParameters) -> pd.DataFrame:
-    """Return the flags: leading channels of units with a tier whose excess is material, gravest first."""
-    material = units["excess_yuan"] >= parameters.minimum_excess_yuan
-    flags = units[units["is_leading_channel"] & (units["tier"] != "") & material]
-    identity = flags[["institution_code", "mdc_code", "period", "channel"]]
+    """Return the flags: leading channels of units with a tier whose growth is material."""
+    is_material = units["excess_yuan"] >= parameters.minimum_excess_yuan
+    is_material |= units["excess_yuan"].isna() & (
+        units["newly_severe_count"] >= parameters.minimum_severe_count
+    )
+    flags = units[units["is_leading_channel"] & (units["tier"] != "") & is_material]
+    parts = ("institution_code", "department_code", "mdc_code", "adrg_code")
+    identity = flags.reindex(columns=list(parts)).astype(object)
+    identity = identity.where(identity.notna(), None)
+    return flags.assign(
+        flag_id=[
+            make_flag_id(unit, period, channel)
+            for unit, period, channel in zip(
+                identity.itertuples(index=False, name=None), flags["period"], flags["channel"], strict=True
+            )
+        ]
+    )
+
+
+def _sort_flags(flags: pd.DataFrame) -> pd.DataFrame:
+    """Return the flags, the gravest tier first and there the units that decide it, then by money."""
     flags = flags.assign(
-        flag_id=[make_flag_id(*key) for key in identity.itertuples(index=False, name=None)],
-        adrg_code=None,
         rank=flags["tier"].map({name: rank for rank, name in enumerate(TIERS)}),
+        level_rank=flags["unit_level"].map({name: rank for rank, name in enumerate(UNIT_LEVELS)}),
         saving=-flags["excess_yuan"],
     )
-    return _shape(flags.sort_values(["rank", "saving", "flag_id"], ignore_index=True), FLAG_COLUMNS)
+    order = ["rank", "level_rank", "saving", "flag_id"]
+    return _shape(flags.sort_values(order, ignore_index=True), FLAG_COLUMNS)
 
 
 def _empty_result(reason: str) -> CostGrowthResult:
@@ -238,3 +342,7 @@ def _shape(frame: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
 
 def _round(values: np.ndarray) -> np.ndarray:
     return np.round(values, _RATE_PLACES)
+
+
+def _round_growth(values: np.ndarray) -> np.ndarray:
+    return _round(np.expm1(values))

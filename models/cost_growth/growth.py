@@ -1,6 +1,8 @@
-"""Growth of units: residuals of two years against own history and peers, in units of chance.
+"""Growth of units: residuals of two windows against own history and peers, in units of chance.
 
-A unit is an institution × MDC. Which growth is worth a flag is not decided here.
+A change is what one channel's residuals say of each unit by itself: of their mean (`measure_level`) or of
+their trend within the window (`measure_trend`). `judge_change` sets it against the peers. Which growth is
+worth a flag is not decided here.
 """
 
 from __future__ import annotations
@@ -10,22 +12,43 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.cost_growth.case import CaseArrays
-from models.cost_growth.parameters import CostGrowthParameters
+from models.cost_growth.parameters import CODING, CostGrowthParameters
+from models.cost_growth.period import MONTH_COUNT
+from models.cost_growth.unit import Cells, Units
 
 JUDGED, TOO_FEW_CASES, TOO_FEW_PEERS = "judged", "too_few_cases", "too_few_peers"
-LEVEL_CHANGED = "level_changed"
+LEVEL_CHANGED, TOO_FEW_MONTHS = "level_changed", "too_few_months"
 _CHI_SQUARE_MEDIAN = 0.454936  # of one degree of freedom
 _MAD_TO_DEVIATION = 1.4826  # of a normal distribution
 _NORMAL_LOWER_TAIL = 1.644854  # its 5 % quantile, without the sign
 
 
 @dataclass(frozen=True)
-class UnitGrowth:
-    """One channel's growth of every unit (arrays of u units; nan where not judged), in log yuan unless said.
+class Change:
+    """One channel's change of every unit (arrays of u), before it is known what peers did.
 
-    `status` is judged, too_few_cases, level_changed or too_few_peers; `own` = change against own history,
-    `peer` = what peers changed, `growth` = own - peer, `deviation` = its standard error with overdispersion,
-    `z` = growth in units of it, rescaled; `shrunken` = growth × n / (n + shrinkage).
+    `fee_yuan` = what the used cases of the judged window paid; `own` = change against own history, `sampling`
+    = the variance that chance among cases gives it, both in the channel's unit; `status` is judged where both
+    are known.
+    """
+
+    case_count: np.ndarray
+    previous_case_count: np.ndarray
+    fee_yuan: np.ndarray
+    own: np.ndarray
+    sampling: np.ndarray
+    status: np.ndarray
+
+
+@dataclass(frozen=True)
+class UnitGrowth:
+    """One channel's growth of every unit (arrays of u; nan where not judged).
+
+    In log yuan; of coding as a fraction of cases; of a trend as the rise in log yuan from the first to the
+    last month. `status` is judged, too_few_cases, too_few_months, level_changed or too_few_peers; `own` =
+    change against own history, `peer` = what peers changed, `growth` = own - peer, `deviation` = its standard
+    error with overdispersion, `z` = growth in units of it, rescaled; `shrunken` = growth × n / (n +
+    shrinkage).
     """
 
     channel: str
@@ -46,71 +69,133 @@ class UnitGrowth:
 
 
 @dataclass(frozen=True)
+class Residuals:
+    """The residuals of one channel that fall into units, sorted as the cases are.
+
+    `cell`, `unit`, `window` (0 baseline, 1 judged), `month`, `value` and `fee` (yuan) have an entry each.
+    """
+
+    cell: np.ndarray
+    unit: np.ndarray
+    window: np.ndarray
+    month: np.ndarray
+    value: np.ndarray
+    fee: np.ndarray
+
+
+@dataclass(frozen=True)
 class CellSums:
-    """Per cell (institution × MDC × DRG) and year (0 baseline, 1 judged): used cases, sum of residuals."""
+    """Per cell and window (0 baseline, 1 judged): used cases, sum of residuals; the unit of each cell."""
 
     unit: np.ndarray
     count: tuple[np.ndarray, np.ndarray]
     total: tuple[np.ndarray, np.ndarray]
 
-    def mean(self, year: int) -> np.ndarray:
+    def mean(self, window: int) -> np.ndarray:
         """Return the mean residual per cell, 0 where a cell has no case."""
-        return self.total[year] / np.maximum(self.count[year], 1)
+        return self.total[window] / np.maximum(self.count[window], 1)
 
 
-def measure_growth(
-    cases: CaseArrays, channel: str, used: np.ndarray, residual: np.ndarray, parameters: CostGrowthParameters
-) -> UnitGrowth:
-    """Return the growth of every unit in one channel.
+def place_residuals(
+    cases: CaseArrays, cells: Cells, channel: str, used: np.ndarray, residual: np.ndarray
+) -> Residuals:
+    """Return a channel's residuals (one per used case) of the cases that are in a unit."""
+    rows = np.flatnonzero(used)
+    placed = cells.of_case[rows] >= 0
+    rows = rows[placed]
+    cell = cells.of_case[rows]
+    return Residuals(
+        cell=cell,
+        unit=cells.unit[cell],
+        window=cases.is_judged[rows].astype(np.int64),
+        month=cases.month[rows],
+        value=residual[placed],
+        fee=cases.fees["total" if channel == CODING else channel][rows],
+    )
 
-    `used` masks the n cases that count in the channel; `residual` (log yuan) has one entry per used case.
+
+def remove_season(residuals: Residuals, cells: Cells) -> np.ndarray:
+    """Return the values without the city's shape of each window, so that missing months bring no growth.
+
+    A month's effect is the mean deviation of its cases from what their cell has in the window; a window's
+    case-weighted mean of the effects is 0, so that growth between the windows stays.
     """
-    judged_case = cases.is_judged[used]
-    cell = cases.cell[used]
-    cells = _sum_cells(cases, cell, judged_case, residual)
-    unit_size = len(cases.units)
-    unit_count = [_sum_by(cells.unit, count, unit_size) for count in cells.count]
+    cell_window = residuals.cell * 2 + residuals.window
+    value = residuals.value
+    for _ in range(3):  # a round leaves the share of the city that misses the month, a third next to nothing
+        mean = _mean_by(cell_window, value, cells.unit.size * 2)
+        effect = _mean_by(residuals.month, value - mean[cell_window], 2 * MONTH_COUNT)
+        value = value - effect[residuals.month]
+    return value
+
+
+def measure_level(
+    cases: CaseArrays, units: Units, cells: Cells, residuals: Residuals, parameters: CostGrowthParameters
+) -> Change:
+    """Return the change of each unit's mean residual."""
+    sums, squares = _sum_cells(cells, residuals)
+    unit_count = [_sum_by(cells.unit, count, units.count) for count in sums.count]
     safe = [np.maximum(count, 1) for count in unit_count]
-    has_cases = np.minimum(*unit_count) >= parameters.minimum_case_count
-    # Without peers a price change of the whole city would look like the unit's own. A change of level changes
-    # the price list: growth that the peers of neither level share and nobody can avoid.
-    relevelled = np.array([institution in cases.relevelled for institution, _ in cases.units], dtype=bool)
-    comparable = has_cases & ~relevelled
-    is_judged = comparable & (np.count_nonzero(comparable) > parameters.minimum_peer_count)
-    status = np.select(
-        [is_judged, ~has_cases, relevelled], [JUDGED, TOO_FEW_CASES, LEVEL_CHANGED], default=TOO_FEW_PEERS
-    )
-    own, history_weight, exposure = _compare_with_history(cells, unit_count, parameters.shrinkage_case_count)
-    within = (residual - np.where(judged_case, cells.mean(1)[cell], cells.mean(0)[cell])) ** 2
-    variance = _unit_variance(
-        cases, cells, np.bincount(cell, weights=within, minlength=len(cells.unit)), parameters
-    )
-    spread = _effect_variance(cells, variance)
-    history = _sum_by(cells.unit, history_weight**2 / np.maximum(cells.count[0], 1), unit_size)
-    sampling = variance * (1 / safe[1] + history) + spread * _sum_by(cells.unit, exposure**2, unit_size)
-    own[~is_judged] = np.nan
-    sampling[~is_judged] = np.nan
-    circles = find_peer_circles(cases, is_judged, parameters.minimum_peer_count)
-    peer, peer_variance, overdispersion = _compare_with_peers(own, sampling, is_judged, circles)
-    growth = own - peer
-    deviation = np.sqrt(sampling + peer_variance + overdispersion)
-    z = np.divide(growth, deviation, out=np.full(unit_size, np.nan), where=deviation > 0)
+    own, history_weight, exposure = _compare_with_history(sums, unit_count, parameters.shrinkage_case_count)
+    variance = _unit_variance(units, sums, squares, parameters)
+    spread = _effect_variance(sums, variance)
+    history = _sum_by(cells.unit, history_weight**2 / np.maximum(sums.count[0], 1), units.count)
+    sampling = variance * (1 / safe[1] + history) + spread * _sum_by(cells.unit, exposure**2, units.count)
+    return _make_change(cases, units, residuals, unit_count, own, sampling, None, parameters)
+
+
+def measure_trend(
+    cases: CaseArrays, units: Units, cells: Cells, residuals: Residuals, parameters: CostGrowthParameters
+) -> Change:
+    """Return the change of each unit's trend within the window, as the rise from its first to its last month.
+
+    The trend is the regression of residuals on the month, both as deviations from what the cell has in the
+    window: a move of cases between DRGs is no trend.
+    """
+    sums, squares = _sum_cells(cells, residuals)
+    unit_count = [_sum_by(cells.unit, count, units.count) for count in sums.count]
+    variance = _unit_variance(units, sums, squares, parameters)
+    cell_window = residuals.cell * 2 + residuals.window
+    month = residuals.month.astype(np.float64)
+    month -= _mean_by(cell_window, month, cells.unit.size * 2)[cell_window]
+    unit_window = residuals.unit * 2 + residuals.window
+    spread = np.bincount(unit_window, weights=month**2, minlength=units.count * 2).reshape(-1, 2)
+    covered = np.bincount(unit_window, weights=month * residuals.value, minlength=units.count * 2)
+    month_seen = np.zeros((units.count, 2 * MONTH_COUNT), dtype=bool)
+    month_seen[residuals.unit, residuals.month] = True
+    month_count = month_seen.reshape(-1, 2, MONTH_COUNT).sum(axis=2)
+    has_trend = (month_count.min(axis=1) >= parameters.minimum_month_count) & (spread.min(axis=1) > 0)
+    safe = np.where(spread > 0, spread, 1.0)
+    slope = covered.reshape(-1, 2) / safe
+    months = MONTH_COUNT - 1
+    own = months * (slope[:, 1] - slope[:, 0])
+    sampling = months**2 * variance * (1 / safe).sum(axis=1)
+    return _make_change(cases, units, residuals, unit_count, own, sampling, has_trend, parameters)
+
+
+def judge_change(
+    cases: CaseArrays, units: Units, channel: str, change: Change, parameters: CostGrowthParameters
+) -> UnitGrowth:
+    """Return the growth of every unit in one channel: its change against that of its peers."""
+    is_judged = change.status == JUDGED
+    circle, peer_count = choose_circles(units, is_judged, parameters.minimum_peer_count)
+    peer = _peer_medians(units, change.own, is_judged, circle)
+    growth = change.own - peer
+    peer_variance, overdispersion = _solve_variances(units, growth, change.sampling, is_judged, circle)
+    deviation = np.sqrt(change.sampling + peer_variance + overdispersion)
+    z = np.divide(growth, deviation, out=np.full(units.count, np.nan), where=deviation > 0)
     scale = _null_scale(z[is_judged], parameters.minimum_tail_unit_count)
-    harmonic = 1 / (1 / safe[0] + 1 / safe[1])
+    harmonic = 1 / (1 / np.maximum(change.case_count, 1) + 1 / np.maximum(change.previous_case_count, 1))
     return UnitGrowth(
         channel=channel,
-        case_count=unit_count[1].astype(np.int64),
-        previous_case_count=unit_count[0].astype(np.int64),
-        fee_yuan=np.bincount(
-            cases.unit[used][judged_case],
-            weights=cases.fees[channel][used][judged_case],
-            minlength=unit_size,
-        ),
-        status=status,
-        own=own,
+        case_count=change.case_count,
+        previous_case_count=change.previous_case_count,
+        fee_yuan=change.fee_yuan,
+        status=change.status,
+        own=change.own,
         peer=peer,
-        peer_group=np.array([circle[0] for circle in circles], dtype=object),
-        peer_count=np.array([circle[1].size for circle in circles], dtype=np.int64),
+        peer_group=np.array(["", *units.circles], dtype=object)[circle + 1],
+        peer_count=peer_count,
         growth=growth,
         deviation=deviation * scale,
         z=z / scale,
@@ -120,35 +205,21 @@ def measure_growth(
     )
 
 
-def find_peer_circles(
-    cases: CaseArrays, is_judged: np.ndarray, minimum_count: int
-) -> list[tuple[str, np.ndarray]]:
-    """Return per unit (name, indices of peers): judged units of its level and MDC, else its MDC, else all.
+def choose_circles(units: Units, is_judged: np.ndarray, minimum_count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return per unit (number of its circle of peers, -1 = not judged; number of others in it).
 
-    The first circle that holds `minimum_count` others is taken; a unit is never its own peer.
+    The nearest circle that holds `minimum_count` judged others is taken, or the last. A unit is never its own
+    peer.
     """
-    level_mdc: dict[tuple[str, str], list[int]] = {}
-    mdc_only: dict[str, list[int]] = {}
-    for index in np.flatnonzero(is_judged).tolist():
-        institution, mdc = cases.units[index]
-        level_mdc.setdefault((cases.levels[institution], mdc), []).append(index)
-        mdc_only.setdefault(mdc, []).append(index)
-    everyone = np.flatnonzero(is_judged)
-    circles = []
-    for index, (institution, mdc) in enumerate(cases.units):
-        if not is_judged[index]:
-            circles.append(("", everyone[:0]))
-            continue
-        for name, members in (
-            ("level_mdc", level_mdc[cases.levels[institution], mdc]),
-            ("mdc", mdc_only[mdc]),
-            ("city", everyone),
-        ):
-            if name == "city" or len(members) > minimum_count:
-                others = np.asarray(members)
-                circles.append((name, others[others != index]))
-                break
-    return circles
+    circle = np.full(units.count, -1, dtype=np.int64)
+    others = np.zeros(units.count, dtype=np.int64)
+    for number, group in enumerate(units.circles.values()):
+        members = np.bincount(group[is_judged], minlength=units.count)[group] - 1
+        takes = is_judged & (circle < 0)
+        if number < len(units.circles) - 1:
+            takes &= members >= minimum_count
+        circle[takes], others[takes] = number, members[takes]
+    return circle, others
 
 
 def solve_overdispersion(deviations: np.ndarray, variances: np.ndarray) -> float:
@@ -174,31 +245,84 @@ def solve_overdispersion(deviations: np.ndarray, variances: np.ndarray) -> float
     return high
 
 
-def _sum_cells(
-    cases: CaseArrays, cell: np.ndarray, judged_case: np.ndarray, residual: np.ndarray
-) -> CellSums:
-    size = len(cases.cell_unit)
-    years = (~judged_case, judged_case)
-    return CellSums(
-        unit=cases.cell_unit,
-        count=tuple(np.bincount(cell[rows], minlength=size).astype(np.float64) for rows in years),
-        total=tuple(np.bincount(cell[rows], weights=residual[rows], minlength=size) for rows in years),
+def find_medians_of_others(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return per entry the median of the other entries of its group; 0 where there is none."""
+    order = np.lexsort((values, group))
+    ordered, ordered_group = values[order], group[order]
+    size = np.bincount(group)
+    first = (np.cumsum(size) - size)[ordered_group]
+    rank = np.arange(values.size) - first
+    others = size[ordered_group] - 1
+
+    def other(position: np.ndarray) -> np.ndarray:
+        # The k-th of the others is the k-th of all, or the next where one's own place is not beyond it.
+        place = first + position + (position >= rank)
+        return ordered[np.clip(place, 0, values.size - 1)]
+
+    middle = (other((others - 1) // 2) + other(others // 2)) / 2
+    result = np.zeros(values.size)
+    result[order] = np.where(others > 0, middle, 0.0)
+    return result
+
+
+def _make_change(
+    cases: CaseArrays,
+    units: Units,
+    residuals: Residuals,
+    unit_count: list[np.ndarray],
+    own: np.ndarray,
+    sampling: np.ndarray,
+    has_months: np.ndarray | None,
+    parameters: CostGrowthParameters,
+) -> Change:
+    """Return the change with its status; nothing is stated where it is not to be judged."""
+    has_cases = np.minimum(*unit_count) >= parameters.minimum_case_count
+    has_months = np.ones(units.count, dtype=bool) if has_months is None else has_months
+    # Without peers a price change of the whole city would look like the unit's own. A change of level changes
+    # the price list: growth that the peers of neither level share and nobody can avoid.
+    relevelled = cases.is_relevelled[units.codes["institution_code"]]
+    comparable = has_cases & has_months & ~relevelled
+    is_judged = comparable & (np.count_nonzero(comparable) > parameters.minimum_peer_count)
+    status = np.select(
+        [is_judged, ~has_cases, ~has_months, relevelled],
+        [JUDGED, TOO_FEW_CASES, TOO_FEW_MONTHS, LEVEL_CHANGED],
+        default=TOO_FEW_PEERS,
     )
+    fee = np.nan_to_num(residuals.fee) * residuals.window
+    return Change(
+        case_count=unit_count[1].astype(np.int64),
+        previous_case_count=unit_count[0].astype(np.int64),
+        fee_yuan=_sum_by(residuals.unit, fee, units.count),
+        own=np.where(is_judged, own, np.nan),
+        sampling=np.where(is_judged, sampling, np.nan),
+        status=status,
+    )
+
+
+def _sum_cells(cells: Cells, residuals: Residuals) -> tuple[CellSums, np.ndarray]:
+    """Return the sums per cell, and per cell the squared deviations from the means of its two windows."""
+    size = cells.unit.size
+    cell_window = residuals.cell * 2 + residuals.window
+    count = np.bincount(cell_window, minlength=size * 2).astype(np.float64)
+    total = np.bincount(cell_window, weights=residuals.value, minlength=size * 2)
+    deviation = residuals.value - (total / np.maximum(count, 1))[cell_window]
+    squares = np.bincount(residuals.cell, weights=deviation**2, minlength=size)
+    return CellSums(cells.unit, (count[0::2], count[1::2]), (total[0::2], total[1::2])), squares
 
 
 def _compare_with_history(
     cells: CellSums, unit_count: list[np.ndarray], shrinkage: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (own, history_weight, exposure): change per unit, and per cell its debt to the baseline year.
+    """Return (own, history_weight, exposure): change per unit, and per cell its debt to the baseline window.
 
     The own level of a cell is n / (n + s) its mean and, for the rest, the unit's mean shrunken likewise; the
     change of mean residuals is freed of what the move of cases between cells brings at these levels. As a sum
-    over cells: own = mean of the judged year - Σ history_weight × cell mean of the baseline year; exposure is
-    the share of the cell's true level that this leaves in.
+    over cells: own = mean of the judged window - Σ history_weight × cell mean of the baseline window;
+    exposure is the share of the cell's true level that this leaves in.
     """
     size = unit_count[0].size
     safe = [np.maximum(count, 1) for count in unit_count]
-    share = [cells.count[year] / safe[year][cells.unit] for year in (0, 1)]
+    share = [cells.count[window] / safe[window][cells.unit] for window in (0, 1)]
     moved = share[1] - share[0]
     cell_weight = cells.count[0] / np.maximum(cells.count[0] + shrinkage, 1)
     unit_weight = unit_count[0] / np.maximum(unit_count[0] + shrinkage, 1)
@@ -210,54 +334,62 @@ def _compare_with_history(
 
 
 def _unit_variance(
-    cases: CaseArrays, cells: CellSums, squares: np.ndarray, parameters: CostGrowthParameters
+    units: Units, cells: CellSums, squares: np.ndarray, parameters: CostGrowthParameters
 ) -> np.ndarray:
-    """Return per unit the variance of a case within DRG and year, pooled towards that of its MDC.
+    """Return per unit the variance of a case within group and window, pooled towards that of its MDC.
 
-    `squares`: per cell the squared deviations from the means of its two years.
+    `squares`: per cell the squared deviations from the means of its two windows.
     """
-    unit_size = len(cases.units)
-    unit_squares = _sum_by(cells.unit, squares, unit_size)
+    unit_squares = _sum_by(cells.unit, squares, units.count)
     degrees = sum(np.maximum(count - 1, 0) for count in cells.count)
-    freedom = _sum_by(cells.unit, degrees, unit_size)
-    position = {mdc: number for number, mdc in enumerate(sorted({mdc for _, mdc in cases.units}))}
-    mdc = np.array([position[unit_mdc] for _, unit_mdc in cases.units], dtype=np.int64)
+    freedom = _sum_by(cells.unit, degrees, units.count)
+    mdc = units.codes["mdc_code"]
     overall = unit_squares.sum() / max(freedom.sum(), 1.0)
     prior = parameters.variance_case_count
-    mdc_squares = _sum_by(mdc, unit_squares, len(position)) + prior * overall
-    mdc_variance = mdc_squares / (_sum_by(mdc, freedom, len(position)) + prior)
+    size = mdc.max(initial=0) + 1
+    mdc_squares = _sum_by(mdc, unit_squares, size) + prior * overall
+    mdc_variance = mdc_squares / (_sum_by(mdc, freedom, size) + prior)
     return (unit_squares + prior * mdc_variance[mdc]) / (freedom + prior)
 
 
 def _effect_variance(cells: CellSums, variance: np.ndarray) -> float:
-    """Return the variance of institutions' true levels within a DRG, from cells with five cases or more."""
+    """Return the variance of institutions' true levels within a group, from cells with five cases or more."""
     rows = cells.count[0] >= 5
     return solve_overdispersion(
         cells.mean(0)[rows], (variance[cells.unit] / np.maximum(cells.count[0], 1))[rows]
     )
 
 
-def _compare_with_peers(
-    own: np.ndarray, sampling: np.ndarray, is_judged: np.ndarray, circles: list[tuple[str, np.ndarray]]
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return (peer, peer_variance, overdispersion). The median of few peers is uncertain.
+def _peer_medians(units: Units, own: np.ndarray, is_judged: np.ndarray, circle: np.ndarray) -> np.ndarray:
+    peer = np.full(units.count, np.nan)
+    for number, group in enumerate(units.circles.values()):
+        rows = circle == number
+        if rows.any():
+            median = np.zeros(units.count)
+            median[is_judged] = find_medians_of_others(own[is_judged], group[is_judged])
+            peer[rows] = median[rows]
+    return peer
+
+
+def _solve_variances(
+    units: Units, growth: np.ndarray, sampling: np.ndarray, is_judged: np.ndarray, circle: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Return (peer_variance, overdispersion). The median of few peers is uncertain.
 
     Its variance is that of the median of normal values with unequal deviations s: π / 2 / (Σ 1/s)².
     """
-    size = own.size
-    peer, peer_variance = np.full(size, np.nan), np.full(size, np.nan)
-    for index in np.flatnonzero(is_judged).tolist():
-        others = circles[index][1]
-        peer[index] = np.median(own[others]) if others.size else 0.0
-    growth = (own - peer)[is_judged]
+    peer_variance = np.full(units.count, np.nan)
     overdispersion = 0.0
     for _ in range(3):  # the two depend on each other weakly; a third round moves nothing that is reported
-        precision = 1 / np.sqrt(np.maximum(sampling + overdispersion, 1e-12))
-        for index in np.flatnonzero(is_judged).tolist():
-            others = circles[index][1]
-            peer_variance[index] = np.pi / 2 / precision[others].sum() ** 2 if others.size else 0.0
-        overdispersion = solve_overdispersion(growth, (sampling + peer_variance)[is_judged])
-    return peer, peer_variance, overdispersion
+        precision = np.zeros(units.count)
+        precision[is_judged] = 1 / np.sqrt(np.maximum(sampling[is_judged] + overdispersion, 1e-12))
+        for number, group in enumerate(units.circles.values()):
+            rows = circle == number
+            # Never below one other's precision: what subtraction leaves of a sum is no number.
+            others = np.maximum((_sum_by(group, precision, units.count)[group] - precision)[rows], 1e-6)
+            peer_variance[rows] = np.where(others > 1e-6, np.pi / 2 / others**2, 0.0)
+        overdispersion = solve_overdispersion(growth[is_judged], (sampling + peer_variance)[is_judged])
+    return peer_variance, overdispersion
 
 
 def _null_scale(z: np.ndarray, minimum_count: int) -> float:
@@ -277,3 +409,9 @@ def _null_scale(z: np.ndarray, minimum_count: int) -> float:
 
 def _sum_by(group: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
     return np.bincount(group, weights=values, minlength=size)
+
+
+def _mean_by(group: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
+    return np.bincount(group, weights=values, minlength=size) / np.maximum(
+        np.bincount(group, minlength=size), 1
+    )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Channel -> its fee column, in yuan. The order breaks ties between equal scores.
-CHANNELS = {
-    "total": "total_fee_yuan",
-    "drug": "drug_fee_yuan",
-    "consumable": "consumable_fee_yuan",
-    "examination": "examination_fee_yuan",
-    "service": "service_fee_yuan",
-}
+COMPONENTS = ("drug", "consumable", "examination", "service")
+# Channel of cost -> its fee column, in yuan.
+FEES = {"total": "total_fee_yuan"} | {component: f"{component}_fee_yuan" for component in COMPONENTS}
+CODING = "coding"
+# Channel of a trend within the window -> the component that it is the trend of.
+SLOPES = {f"{component}_slope": component for component in COMPONENTS}
+# The order breaks ties between equal scores.
+CHANNELS = (*FEES, CODING, *SLOPES)
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class CostGrowthParameters:
     minimum_drg_case_count: int = 10
     # An institution's own level in a DRG counts n / (n + 15): half its own word at 15 cases.
     shrinkage_case_count: float = 15.0
+    # A trend over fewer than half of a window's months is a guess about the others.
+    minimum_month_count: int = 6
     # The median of fewer than 5 others follows any one of them; the next wider circle of peers is asked
     # instead.
     minimum_peer_count: int = 5
@@ -47,6 +49,9 @@ class CostGrowthParameters:
     grey_rate: float = 0.30
     # Below 50,000 yuan a year the review costs more than it can recover.
     minimum_excess_yuan: float = 50_000.0
+    # Without weights the money that added complications bring is unknown; fewer than 10 of them are fewer than
+    # a reviewer draws as a sample.
+    minimum_severe_count: float = 10.0
 
     def __post_init__(self) -> None:
         """Refuse numbers with which the method has no meaning."""
@@ -57,6 +62,7 @@ class CostGrowthParameters:
         for name in (
             "minimum_case_count",
             "minimum_drg_case_count",
+            "minimum_month_count",
             "minimum_peer_count",
             "minimum_fee_yuan",
             "residual_limit",
@@ -65,5 +71,6 @@ class CostGrowthParameters:
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive")
-        if self.shrinkage_case_count < 0 or self.minimum_excess_yuan < 0:
-            raise ValueError("shrinkage_case_count and minimum_excess_yuan must not be negative")
+        for name in ("shrinkage_case_count", "minimum_excess_yuan", "minimum_severe_count"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")

@@ -4,7 +4,7 @@ import dagster as dg
 
 from pipelines.assets.policy import OWNERS, metadata_table
 from pipelines.cost_decomposition import decompose_periods
-from pipelines.cost_growth import flag_years
+from pipelines.cost_growth import flag_periods
 from pipelines.lock import exclusive
 from pipelines.progress import Progress
 from pipelines.settings import Settings
@@ -46,22 +46,22 @@ def build_cost_growth_assets(settings: Settings, progress: Progress) -> list[dg.
         group_name="cost_growth",
         kinds={"sklearn", "parquet"},
         owners=OWNERS["warehouse"],
-        description="一行是一个机构一个MDC的费用增长线索：相对自身历史与同级机构偏高，附错误发现率；是复核线索，不是结论。",
+        description="一行是一个机构一个MDC（或一个ADRG）一个期间的费用增长线索：相对自身历史与同级机构偏高，附错误发现率；是复核线索，不是结论。",
     )
     def cost_growth() -> dg.MaterializeResult:
         progress.step("费用增长判别（scikit-learn）")
         with exclusive(settings.warehouse_lock):
-            summary = flag_years(settings)
+            summary = flag_periods(settings)
         rows = [
-            {"year": year, "tier": TIER_NAMES.get(tier, tier), "count": count}
-            for year, tiers in sorted(summary.tier_counts.items())
+            {"period": period, "tier": TIER_NAMES.get(tier, tier), "count": count}
+            for period, tiers in sorted(summary.tier_counts.items())
             for tier, count in sorted(tiers.items())
         ]
-        reasons = [{"year": year, "reason": reason} for year, reason in sorted(summary.reasons.items())]
+        reasons = [{"period": period, "reason": reason} for period, reason in sorted(summary.reasons.items())]
         return dg.MaterializeResult(
             metadata={
-                "线索数": metadata_table(rows, {"year": "年度", "tier": "级别", "count": "条数"}),
-                "未判别的年度": metadata_table(reasons, {"year": "年度", "reason": "原因"}),
+                "线索数": metadata_table(rows, {"period": "期间", "tier": "级别", "count": "条数"}),
+                "未判别的期间": metadata_table(reasons, {"period": "期间", "reason": "原因"}),
             }
         )
 

@@ -612,6 +612,7 @@ class Figures:
                 on flag.adrg_code = adrg.adrg_code
             order by
                 case tier when 'red' then 0 when 'amber' then 1 else 2 end,
+                case unit_level when 'mdc' then 0 else 1 end,
                 excess_yuan desc nulls last,
                 flag_id
             {f"limit {int(limit)}" if limit else ""}

@@ -159,6 +159,8 @@ def _results(figures: Figures) -> RenderableType:
     if "fct_cost_growth_flag" in figures.tables:
         tiers: dict[str, int] = {}
         for flag in figures.flags():
+            if flag["unit_level"] != "mdc":
+                continue
             tiers[flag["tier"]] = tiers.get(flag["tier"], 0) + 1
         listed = "、".join(f"{wording.TIER_NAMES.get(tier, tier)} {n:,}" for tier, n in tiers.items()) or "无"
         lines.append(f"费用增长线索：{listed}（供复核，非结论）")

@@ -34,7 +34,7 @@ TERMS = {
     # rules
     "field", "severity", "points_lost", "verdict", "tolerance", "message", "remedy",
     # cost growth
-    "channel", "tier", "z", "growth", "growth_low", "growth_high", "method",
+    "channel", "tier", "score", "z", "growth", "growth_low", "growth_high", "method",
 }  # fmt: skip
 LINEAGE = ["delivery_id", "source_file", "source_row"]
 COLUMNS = [

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.cost_growth import FLAG_SCHEMA, flag_years
+from pipelines.cost_growth import FLAG_SCHEMA, flag_periods, list_periods
 from pipelines.settings import Settings
 
 INSTITUTIONS = """
@@ -26,7 +26,9 @@ CASES = """
     create table marts.fct_case as
     select
         concat_ws('-', n, i, year, drg_code) as case_id, 's' as scheme_code,
-        'H' || n as institution_code, 'MDCE' as mdc_code, drg_code, cast(year as varchar) as period_year,
+        'H' || n as institution_code, '07' as department_code, 'MDCE' as mdc_code, left(drg_code, 3) as adrg_code, drg_code,
+        case when i % 3 = 0 then 'CC' else 'none' end as complication_level, 1.0 as relative_weight,
+        cast(year as varchar) as period_year,
         make_date(cast(year as bigint), 1 + i % 12, 5) as discharge_date, 'grouped' as grouping_status,
         40 + i as age_years, cast(1 + i % 2 as varchar) as sex_code, cast(1 + i % 3 as varchar) as admission_route_code,
         1 + i % 4 as diagnosis_count,
@@ -36,7 +38,8 @@ CASES = """
 """
 GROUPING = """
     create view marts.fct_case_grouping as
-    select case_id, scheme_code, grouping_status, mdc_code, drg_code from marts.fct_case
+    select case_id, scheme_code, grouping_status, mdc_code, adrg_code, drg_code, complication_level, relative_weight
+    from marts.fct_case
 """
 FACTOR = (
     "(1 + 0.4 * ((i * 7 + n * 3) % 11 - 5) / 5.0) * (1 + 0.01 * ((n * 5 + year) % 7 - 3))"
@@ -81,15 +84,17 @@ def written(settings: Settings):
 def judged(tmp_path_factory: pytest.TempPathFactory):
     """(settings, summary) of a city in which one institution's drugs became dear. Tests only read it."""
     settings = build(tmp_path_factory.mktemp("judged"), 2018, 2019)
-    return settings, flag_years(settings)
+    return settings, flag_periods(settings)
 
 
 def test_what_became_dear_is_flagged(judged):
     settings, summary = judged
     rows = written(settings).to_pylist()
-    assert [(row["institution_code"], row["mdc_code"], row["period"], row["channel"]) for row in rows] == [
-        ("H1", "MDCE", "2019", "drug")
-    ]
+    named = ("institution_code", "mdc_code", "adrg_code", "period", "channel")
+    assert {tuple(row[name] for name in named) for row in rows} == {
+        ("H1", "MDCE", adrg_code, "2019", "drug") for adrg_code in (None, "ES1", "EB1")
+    }
+    assert [row["unit_level"] for row in rows] == ["mdc", "adrg", "adrg"]
     assert summary.reasons == {} and summary.tier_counts == {"2019": {rows[0]["tier"]: 1}}
 
 
@@ -98,7 +103,10 @@ def test_flags_are_typed_and_exact(judged):
     table = written(settings)
     assert table.schema.remove_metadata() == FLAG_SCHEMA
     flag = table.to_pylist()[0]
-    assert flag["adrg_code"] is None and flag["case_count"] == flag["previous_case_count"] == 80
+    assert (
+        flag["adrg_code"] is None and flag["department_code"] is None and flag["newly_severe_count"] is None
+    )
+    assert flag["case_count"] == flag["previous_case_count"] == 80
     assert flag["growth_low"] < flag["growth"] < flag["growth_high"]
     assert 0.8 < float(flag["growth"]) < 1.2
     assert -flag["excess_yuan"].as_tuple().exponent == 2 and flag["excess_yuan"] > 50_000
@@ -109,21 +117,24 @@ def test_the_fitted_model_is_kept_as_text(judged):
     assert [path.name for path in (settings.home / "cost_growth").iterdir()] == ["2019.json"]
     card = json.loads((settings.home / "cost_growth" / "2019.json").read_text(encoding="utf-8"))
     assert set(card) == {"model", "summary"}
-    assert (card["summary"]["baseline_year"], card["summary"]["judged_year"]) == (2018, 2019)
+    assert (card["summary"]["baseline_first_month"], card["summary"]["judged_last_month"]) == (
+        "2018-01",
+        "2019-12",
+    )
 
 
 def test_judging_again_writes_the_same_bytes(judged):
     settings, summary = judged
     paths = [settings.lake / "cost_growth" / "flag.parquet", settings.home / "cost_growth" / "2019.json"]
     before = [path.read_bytes() for path in paths]
-    assert flag_years(settings) == summary
+    assert flag_periods(settings) == summary
     assert [path.read_bytes() for path in paths] == before
     assert [path.name for path in paths[0].parent.iterdir()] == ["flag.parquet"]
 
 
 def test_one_year_gives_an_empty_table_of_the_same_types(tmp_path):
     settings = build(tmp_path, 2018)
-    summary = flag_years(settings)
+    summary = flag_periods(settings)
     assert (summary.tier_counts, summary.reasons) == ({}, {})
     table = written(settings)
     assert table.num_rows == 0 and table.schema.remove_metadata() == FLAG_SCHEMA
@@ -132,13 +143,13 @@ def test_one_year_gives_an_empty_table_of_the_same_types(tmp_path):
 def test_a_warehouse_without_cases_gives_an_empty_table(tmp_path):
     settings = build(tmp_path, 2018)
     change(settings, "delete from marts.fct_case")
-    flag_years(settings)
+    flag_periods(settings)
     assert written(settings).num_rows == 0
 
 
 def test_every_year_is_judged_against_the_year_before(tmp_path):
     settings = build(tmp_path, 2018, 2019, 2020)
-    summary = flag_years(settings)
+    summary = flag_periods(settings)
     assert set(summary.tier_counts) | set(summary.reasons) == {"2019", "2020"}
     assert sorted(path.name for path in (settings.home / "cost_growth").iterdir()) == [
         "2019.json",
@@ -152,9 +163,55 @@ def test_every_year_is_judged_against_the_year_before(tmp_path):
 def test_a_year_that_cannot_be_judged_says_why(tmp_path):
     settings = build(tmp_path, 2018, 2019)
     change(settings, "update marts.fct_case set grouping_status = 'ungrouped' where period_year = '2019'")
-    summary = flag_years(settings)
-    assert set(summary.reasons) == {"2019"} and "2018" in summary.reasons["2019"]
+    summary = flag_periods(settings)
+    assert set(summary.reasons) == {"2019"} and "no cases of 2019-01" in summary.reasons["2019"]
     assert summary.tier_counts == {} and written(settings).num_rows == 0
+
+
+def months(first: int, last: int) -> set[int]:
+    return set(range(first, last + 1))
+
+
+JANUARY_2018 = 2018 * 12
+
+
+@pytest.mark.parametrize(
+    ("in_force", "judged", "refused"),
+    [
+        (set(), {}, set()),
+        (months(JANUARY_2018, JANUARY_2018 + 11), {}, set()),
+        (months(JANUARY_2018, JANUARY_2018 + 23), {"2019": JANUARY_2018 + 23}, set()),
+        # Eighteen months: neither a second year nor twelve months against twelve.
+        (months(JANUARY_2018, JANUARY_2018 + 17), {}, {"2019", "2019-06"}),
+        (
+            months(JANUARY_2018, JANUARY_2018 + 29),
+            {"2019": JANUARY_2018 + 23, "2020-06": JANUARY_2018 + 29},
+            {"2020"},
+        ),
+        (months(JANUARY_2018 + 3, JANUARY_2018 + 29), {"2020-06": JANUARY_2018 + 29}, {"2019", "2020"}),
+        (months(JANUARY_2018, JANUARY_2018 + 23) - {JANUARY_2018 + 7}, {}, {"2019"}),
+    ],
+)
+def test_only_periods_of_complete_months_are_judged(in_force, judged, refused):
+    periods, reasons = list_periods(in_force)
+    assert periods == judged
+    assert set(reasons) == refused
+
+
+def test_a_period_that_is_not_judged_names_the_missing_months():
+    _, reasons = list_periods(months(JANUARY_2018, JANUARY_2018 + 23) - {JANUARY_2018 + 7})
+    assert reasons["2019"].startswith("2018-08无生效病例")
+
+
+def test_twelve_months_that_end_in_summer_are_judged(tmp_path):
+    """Cases of 2018 and 2019 moved by half a year: the same answers, of a rolling period."""
+    settings = build(tmp_path, 2018, 2019)
+    change(settings, "update marts.fct_case set discharge_date = discharge_date + interval 6 month")
+    summary = flag_periods(settings)
+    assert set(summary.tier_counts) == {"2020-06"} and set(summary.reasons) == {"2019", "2020"}
+    assert {(row["institution_code"], row["channel"]) for row in written(settings).to_pylist()} == {
+        ("H1", "drug")
+    }
 
 
 def test_cases_that_are_not_grouped_or_have_no_age_are_not_seen(tmp_path, judged):
@@ -169,7 +226,7 @@ def test_cases_that_are_not_grouped_or_have_no_age_are_not_seen(tmp_path, judged
             " where institution_code = 'H2' and period_year = '2019' and grouping_status = 'grouped'"
             " and age_years is not null",
         )
-    flag_years(settings)
+    flag_periods(settings)
     assert written(settings).to_pylist() == written(judged[0]).to_pylist()
 
 
@@ -179,13 +236,15 @@ def test_across_a_change_of_scheme_both_years_are_seen_under_the_later_one(tmp_p
     change(
         settings,
         "drop view marts.fct_case_grouping;"
-        "create table marts.fct_case_grouping as select case_id, scheme_code, grouping_status, mdc_code, drg_code"
-        " from marts.fct_case;"
-        "insert into marts.fct_case_grouping select * replace ('old' as scheme_code, 'MDCX' as mdc_code, 'X' as drg_code)"
+        "create table marts.fct_case_grouping as select case_id, scheme_code, grouping_status, mdc_code, adrg_code,"
+        " drg_code, complication_level, relative_weight from marts.fct_case;"
+        "insert into marts.fct_case_grouping select * replace ('old' as scheme_code, 'MDCX' as mdc_code,"
+        " 'X' as adrg_code, 'X' as drg_code)"
         " from marts.fct_case_grouping;"
-        "update marts.fct_case set scheme_code = 'old', mdc_code = 'MDCX', drg_code = 'X' where period_year = '2018'",
+        "update marts.fct_case set scheme_code = 'old', mdc_code = 'MDCX', adrg_code = 'X', drg_code = 'X'"
+        " where period_year = '2018'",
     )
-    flag_years(settings)
+    flag_periods(settings)
     assert written(settings).to_pylist() == written(judged[0]).to_pylist()
 
 
@@ -196,5 +255,5 @@ def test_an_institution_counts_once_whatever_its_validity_spans(tmp_path, judged
         "insert into marts.dim_institution select * replace (date '2019-01-01' as valid_from) from marts.dim_institution;"
         "update marts.dim_institution set valid_to = date '2018-12-31' where valid_from = date '1900-01-01'",
     )
-    flag_years(settings)
+    flag_periods(settings)
     assert written(settings).to_pylist() == written(judged[0]).to_pylist()

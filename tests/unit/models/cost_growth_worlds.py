@@ -35,7 +35,7 @@ class World:
 
 
 def build_world(world: World) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return (cases, rises): rows of both years; institution_code, mdc_code, channel, factor of rises."""
+    """Return (cases, rises): rows of both years, with their `year`; institution_code, mdc_code, channel, factor of rises."""
     rng = np.random.default_rng(world.seed)
     hospitals, mdcs, drgs = world.hospitals, world.mdcs, world.mdcs * world.drgs_per_mdc
     level = np.where(
@@ -94,6 +94,7 @@ def build_world(world: World) -> tuple[pd.DataFrame, pd.DataFrame]:
                         fee[(hospital == row.hospital) & (drg_mdc[drg] == row.mdc)] *= row.factor
             columns[f"{name}_fee_yuan"] = np.round(fee, 2)
         other = np.round(base_cost[drg] * 0.03 * rng.gamma(1.0, 1.0, count), 2)
+        is_female = rng.random(count) < 0.5
         years.append(
             pd.DataFrame(
                 {
@@ -101,9 +102,14 @@ def build_world(world: World) -> tuple[pd.DataFrame, pd.DataFrame]:
                     "institution_level": level[hospital],
                     "mdc_code": [chr(ord("B") + m) for m in drg_mdc[drg]],
                     "drg_code": [f"{chr(ord('B') + drg_mdc[d])}R{d:03d}" for d in drg],
+                    "adrg_code": [f"{chr(ord('B') + drg_mdc[d])}R{d % world.drgs_per_mdc // 2}" for d in drg],
+                    "department_code": [f"{m:02d}" for m in drg_mdc[drg]],
+                    "complication_level": np.where(rng.random(count) < 0.2 + age / 400, 1.0, 0.0),
+                    "relative_weight": np.round(base_cost[drg] / 10_000, 4),
                     "year": year,
+                    "discharge_month": year * 12 + rng.integers(0, 12, count),
                     "age_years": np.floor(age),
-                    "is_female": (rng.random(count) < 0.5).astype(float),
+                    "is_female": is_female.astype(float),
                     "is_emergency": emergency.astype(float),
                     "diagnosis_count": diagnoses,
                     "total_fee_yuan": np.round(sum(columns.values()) + other, 2),

@@ -7,29 +7,47 @@ import pandas as pd
 import pytest
 
 from models.cost_growth import CostGrowthParameters
-from models.cost_growth.case import encode_cases, find_years
-from models.cost_growth.growth import find_peer_circles, measure_growth, solve_overdispersion
-from models.cost_growth.residual import compute_residuals, fit_expectation
+from models.cost_growth.case import encode_cases
+from models.cost_growth.growth import (
+    choose_circles,
+    find_medians_of_others,
+    judge_change,
+    measure_level,
+    measure_trend,
+    place_residuals,
+    remove_season,
+    solve_overdispersion,
+)
+from models.cost_growth.money import price_growth
+from models.cost_growth.parameters import CODING, SLOPES
+from models.cost_growth.period import find_windows
+from models.cost_growth.residual import compute_residuals, find_group_column, fit_expectation
+from models.cost_growth.unit import find_cells, find_units
 
 # No shrinkage, no pooling of DRGs, no cut: what is left is arithmetic.
 PLAIN = CostGrowthParameters(
     minimum_case_count=2,
     minimum_drg_case_count=1,
     minimum_peer_count=1,
+    minimum_month_count=2,
     shrinkage_case_count=0.0,
     residual_limit=1e6,
 )
 
 
-def rows(institution, drg, year, fees, *, level=3, mdc="B"):
-    """Cases without any difference in age, sex, route or number of diagnoses."""
+def rows(institution, drg, year, fees, *, level=3, mdc="B", months=0, severe=0.0, weight=1.0):
+    """Cases without any difference in age, sex, route or number of diagnoses; `months` counts from 0."""
     return pd.DataFrame(
         {
             "institution_code": institution,
             "institution_level": level,
             "mdc_code": mdc,
+            "adrg_code": drg[:3],
             "drg_code": drg,
-            "year": year,
+            "department_code": "01",
+            "complication_level": np.broadcast_to(np.asarray(severe, dtype=float), len(fees)),
+            "relative_weight": np.broadcast_to(np.asarray(weight, dtype=float), len(fees)),
+            "discharge_month": year * 12 + np.broadcast_to(np.asarray(months), len(fees)),
             "age_years": 50.0,
             "is_female": False,
             "is_emergency": False,
@@ -44,14 +62,23 @@ def rows(institution, drg, year, fees, *, level=3, mdc="B"):
 
 
 def encode(*parts):
-    cases = pd.concat(parts, ignore_index=True)
-    return encode_cases(cases, find_years(cases))
+    return encode_cases(pd.concat(parts, ignore_index=True), find_windows("2019"))
 
 
-def measure(encoded, channel="total", parameters=PLAIN):
-    expectation = fit_expectation(encoded, channel, parameters)
-    used, residual = compute_residuals(encoded, expectation, parameters)
-    return measure_growth(encoded, channel, used, residual, parameters)
+def place(encoded, channel, parameters=PLAIN, level="mdc"):
+    """Units, cells and residuals of a channel (of a trend: of its component)."""
+    channel = SLOPES.get(channel, channel)
+    used, residual = compute_residuals(encoded, fit_expectation(encoded, channel, parameters), parameters)
+    units = find_units(encoded, level)
+    cells = find_cells(encoded, units, find_group_column(channel))
+    return units, cells, place_residuals(encoded, cells, channel, used, residual)
+
+
+def measure(encoded, channel="total", parameters=PLAIN, level="mdc"):
+    units, cells, residuals = place(encoded, channel, parameters, level)
+    measured = measure_trend if channel in SLOPES else measure_level
+    change = measured(encoded, units, cells, residuals, parameters)
+    return judge_change(encoded, units, channel, change, parameters)
 
 
 def test_expectation_is_the_mean_log_cost_of_the_drg_in_the_baseline_year():
@@ -161,18 +188,19 @@ def test_peers_are_of_the_level_and_mdc_or_of_the_next_wider_circle():
             parts.append(rows(f"H{number}", "BR11", year, [1000, 1100], level=level))
     for year in (2018, 2019):
         parts.append(rows("H0", "CR11", year, [1000, 1100], mdc="C"))
-    encoded = encode(*parts)
-    circles = dict(zip(encoded.units, find_peer_circles(encoded, np.full(6, True), 2), strict=True))
-    members = {unit: (name, [encoded.units[i][0] for i in index]) for unit, (name, index) in circles.items()}
-    assert members["H0", "B"] == ("level_mdc", ["H1", "H2"])
-    assert members["H3", "B"] == ("mdc", ["H0", "H1", "H2", "H4"])
-    assert members["H0", "C"] == ("city", ["H0", "H1", "H2", "H3", "H4"])
+    units = find_units(encode(*parts), "mdc")
+    # Units in order: H0 B, H0 C, H1 B, H2 B, H3 B, H4 B.
+    circle, others = choose_circles(units, np.full(6, True), 2)
+    assert [list(units.circles)[number] for number in circle] == [
+        "level_mdc", "city", "level_mdc", "level_mdc", "mdc", "mdc"
+    ]  # fmt: skip
+    assert others.tolist() == [2, 5, 2, 2, 4, 4]
 
 
 def test_level_is_that_of_the_judged_year():
     encoded = encode(rows("H1", "BR11", 2018, [1, 2], level=2), rows("H1", "BR11", 2019, [1, 2], level=3.0))
-    assert encoded.levels == {"H1": "3"}
-    assert encoded.relevelled == {"H1"}
+    assert encoded.levels == ("3",)
+    assert encoded.is_relevelled.tolist() == [True]
 
 
 def test_an_institution_whose_level_changed_is_neither_judged_nor_a_peer():
@@ -186,6 +214,137 @@ def test_an_institution_whose_level_changed_is_neither_judged_nor_a_peer():
     assert np.isnan(growth.z[0])
     np.testing.assert_allclose(growth.peer[1:], 0, atol=1e-7)
     assert growth.peer_count.tolist() == [0, 2, 2, 2]
+
+
+def test_median_of_others_leaves_oneself_out():
+    rng = np.random.default_rng(3)
+    group = rng.integers(0, 9, 60)
+    group[0] = 9  # alone
+    values = rng.normal(size=60).round(1)  # with ties
+    expected = []
+    for index in range(60):
+        others = (group == group[index]) & (np.arange(60) != index)
+        expected.append(np.median(values[others]) if others.any() else 0.0)
+    np.testing.assert_allclose(find_medians_of_others(values, group), expected)
+
+
+def test_coding_is_the_share_of_severe_cases_against_own_history_and_peers():
+    parts = []
+    for number in range(4):
+        for year in (2018, 2019):
+            # A quarter of the cases is severe and weighs 2 instead of 1; in H0 it becomes three quarters.
+            severe = np.array([0, 1, 1, 1] if number == 0 and year == 2019 else [0, 0, 0, 1])
+            parts.append(rows(f"H{number}", "BR11", year, [1000] * 4, severe=severe, weight=1 + severe))
+    encoded = encode(*parts)
+    growth = measure(encoded, CODING)
+    np.testing.assert_allclose(growth.own, [0.5, 0, 0, 0], atol=1e-7)
+    np.testing.assert_allclose(growth.growth, [0.5, 0, 0, 0], atol=1e-7)
+    money = price_growth(encoded, find_units(encoded, "mdc"), growth)
+    # Two of four cases are newly severe; each brings one weight more, at 4000 yuan per 5 weights.
+    np.testing.assert_allclose(money.newly_severe_count, [2, 0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(money.excess_yuan, [1600, 0, 0, 0], atol=1e-3)
+
+
+def test_coding_compares_within_the_adrg_so_that_a_turn_to_sicker_patients_is_none():
+    parts = []
+    for number in range(3):
+        for year in (2018, 2019):
+            # Nobody is severe in BR1, everybody in BS1; H0 turns from the one to the other.
+            sick = 6 if number == 0 and year == 2019 else 2
+            parts.append(rows(f"H{number}", "BR11", year, [1000] * (8 - sick)))
+            parts.append(rows(f"H{number}", "BS11", year, [1000] * sick, severe=1.0))
+    np.testing.assert_allclose(measure(encode(*parts), CODING).own, 0, atol=1e-7)
+
+
+def test_coding_without_weights_has_cases_and_no_yuan():
+    parts = [
+        rows(f"H{number}", "BR11", year, [1000] * 4, severe=[0, 0, number == year - 2019, 1], weight=np.nan)
+        for number in range(4)
+        for year in (2018, 2019)
+    ]
+    encoded = encode(*parts)
+    money = price_growth(encoded, find_units(encoded, "mdc"), measure(encoded, CODING))
+    np.testing.assert_allclose(money.newly_severe_count, [1, 0, 0, 0], atol=1e-6)
+    assert np.isnan(money.excess_yuan).all()
+
+
+def test_a_trend_is_the_rise_from_the_first_to_the_last_month():
+    month = np.arange(12)
+    parts = []
+    for number in range(4):
+        for year in (2018, 2019):
+            rise = 0.02 * month if number == 0 and year == 2019 else 0.0
+            # Two cases a month, 10 % around the mean; everybody's drugs rise by 0.01 a month in 2019.
+            shared = 0.01 * month * (year == 2019)
+            for around in (-0.1, 0.1):
+                cases = rows(f"H{number}", "BR11", year, np.full(12, 1000.0), months=month)
+                parts.append(cases.assign(drug_fee_yuan=100 * np.exp(rise + shared + around)))
+    encoded = encode(*parts)
+    growth = measure(encoded, "drug_slope")
+    np.testing.assert_allclose(growth.own, [0.33, 0.11, 0.11, 0.11], atol=1e-6)
+    np.testing.assert_allclose(growth.growth, [0.22, 0, 0, 0], atol=1e-6)
+    # Half of the rise is the mean of the window against its start.
+    money = price_growth(encoded, find_units(encoded, "mdc"), growth)
+    fee = 2 * 100 * np.cosh(0.1) * np.exp(0.03 * month).sum()
+    assert growth.fee_yuan[0] == pytest.approx(fee, rel=1e-6)
+    assert money.excess_yuan[0] == pytest.approx(fee * (1 - np.exp(-0.11)), rel=1e-6)
+
+
+def test_a_move_to_dear_drgs_during_the_window_is_no_trend():
+    parts = []
+    for number in range(3):
+        for year in (2018, 2019):
+            for month in range(12):
+                dear = month if number == 0 and year == 2019 else 5
+                parts.append(rows(f"H{number}", "BR11", year, [1000] * (12 - dear), months=month))
+                cases = rows(f"H{number}", "BR13", year, [9000] * dear, months=month)
+                parts.append(cases.assign(drug_fee_yuan=2000.0))
+    np.testing.assert_allclose(measure(encode(*parts), "drug_slope").own, 0, atol=1e-7)
+
+
+def test_few_months_have_no_trend():
+    parts = [
+        rows(f"H{number}", "BR11", year, [1000] * 12, months=np.arange(12) % (3 if number == 0 else 12))
+        for number in range(4)
+        for year in (2018, 2019)
+    ]
+    parameters = CostGrowthParameters(
+        minimum_case_count=2, minimum_drg_case_count=1, minimum_peer_count=1, minimum_month_count=6
+    )
+    growth = measure(encode(*parts), "drug_slope", parameters)
+    assert growth.status.tolist() == ["too_few_months", "judged", "judged", "judged"]
+
+
+def test_missing_months_bring_no_growth_when_the_city_changes_within_the_year():
+    month = np.arange(12)
+    parts = []
+    for number in range(6):
+        for year in (2018, 2019):
+            fees = 1000 * np.where((month >= 6) & (year == 2019), 1.1, 1.0)
+            cases = rows(f"H{number}", "BR11", year, fees, months=month)
+            # The second half of 2019 of H0 has not arrived.
+            parts.append(cases[(month < 6) | (number > 0) | (year == 2018)])
+    encoded = encode(*parts)
+    units, cells, residuals = place(encoded, "total")
+    naive = measure_level(encoded, units, cells, residuals, PLAIN).own
+    residuals.value[:] = remove_season(residuals, cells)
+    own = measure_level(encoded, units, cells, residuals, PLAIN).own
+    assert naive[0] - naive[1] == pytest.approx(-np.log(1.1) / 2, abs=1e-6)
+    assert own[0] - own[1] == pytest.approx(0, abs=5e-4)
+    assert own[1] == pytest.approx(np.log(1.1) / 2, abs=5e-3)  # what the city changed stays
+
+
+def test_units_of_each_level():
+    parts = []
+    for year in (2018, 2019):
+        for drg, department in (("BR11", "01"), ("BR15", "01"), ("BS11", None)):
+            parts.append(rows("H1", drg, year, [1000] * 2).assign(department_code=department))
+    encoded = encode(*parts)
+    assert find_units(encoded, "mdc").count == 1
+    assert find_units(encoded, "adrg").count == 2
+    departments = find_units(encoded, "department")
+    assert departments.count == 1
+    assert (departments.of_case >= 0).sum() == 8  # the cases without department are in no unit
 
 
 def test_overdispersion_is_found_and_a_tenth_of_anomalies_raises_it_in_bounds():

@@ -62,7 +62,7 @@ select
 
 create table fct_cost_growth_flag as
 select
-    'F' || lpad(cast(n as varchar), 4, '0') as flag_id, '330106201' as institution_code, 'F' as mdc_code,
+    'F' || lpad(cast(n as varchar), 4, '0') as flag_id, 'mdc' as unit_level, '330106201' as institution_code, 'F' as mdc_code,
     'FM1' as adrg_code, '2020' as period, case when n % 2 = 0 then 'consumable' else 'drug' end as channel,
     case when n < 2 then 'red' else 'amber' end as tier, cast(4.8 - n * 0.4 as double) as z,
     cast(0.31 - n * 0.03 as double) as growth, cast(0.18 - n * 0.03 as double) as growth_low,
