@@ -5,7 +5,7 @@ BIN := .venv/bin
 export DO_NOT_TRACK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test dev check docs bench
+.PHONY: help setup demo test dev check docs bench evaluate
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -45,3 +45,6 @@ docs: setup ## write the pages of fields and rules, and the data dictionary as o
 
 bench: setup ## measure grouper, whole run and gate: seconds and peak memory (one of them: WHAT=group, run or gate)
 	@$(BIN)/python -m tests.bench $(WHAT)
+
+evaluate: setup ## judge invented cities in which every true growth is known: docs/evaluation.md (about five minutes)
+	@$(BIN)/python -m tests.evaluation
