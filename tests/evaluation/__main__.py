@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import pandas as pd
 
 from pipelines.settings import PROJECT_ROOT
 from tests.evaluation.report import write_report
-from tests.evaluation.scoring import Detector, ask_detector, score_city
-from tests.evaluation.worlds import WORLDS
+from tests.evaluation.scoring import Detector, Outcome, ask_detector, score_city
+from tests.evaluation.worlds import WORLDS, World
 
 FIRST_SEED, SEED_COUNT = 1001, 20
 
@@ -33,9 +34,9 @@ def main(arguments: Sequence[str] | None = None, detector: Detector = ask_detect
     ]
     if options.processes > 1:
         with get_context("spawn").Pool(options.processes) as pool:
-            outcomes = pool.starmap(score_city, tasks, chunksize=1)
+            outcomes = _watch(pool.imap(_score, tasks), len(tasks))
     else:
-        outcomes = [score_city(*task) for task in tasks]
+        outcomes = _watch(map(_score, tasks), len(tasks))
     chosen = {
         "--seeds": "" if options.seeds == SEED_COUNT else str(options.seeds),
         "--first-seed": "" if options.first_seed == FIRST_SEED else str(options.first_seed),
@@ -49,6 +50,20 @@ def main(arguments: Sequence[str] | None = None, detector: Detector = ask_detect
         print(f"{state}\t{gate.world}\t{gate.title}\t{gate.value}")
     print(options.out)
     return 0
+
+
+def _score(task: tuple[World, int, Detector]) -> Outcome:
+    return score_city(*task)
+
+
+def _watch(outcomes: Iterable[Outcome], count: int) -> list[Outcome]:
+    """Collect the outcomes in order, telling a person who waits how far it is."""
+    found = []
+    for number, outcome in enumerate(outcomes, 1):
+        found.append(outcome)
+        if sys.stderr.isatty():
+            print(f"\r{number}/{count} {outcome.world:<20}", end="", file=sys.stderr, flush=True)
+    return found
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pandas as pd
 from pipelines.release.chart import Track, dumbbells
 from tests.evaluation.baselines import BASELINES
 from tests.evaluation.measures import bootstrap, wilson
-from tests.evaluation.scoring import DETECTOR, SCORED_CHANNELS, Outcome
+from tests.evaluation.scoring import DETECTOR, Outcome
 from tests.evaluation.summary import (
     GROWN,
     METHODS,
@@ -26,11 +26,17 @@ from tests.evaluation.summary import (
     percent,
     summarise,
 )  # fmt: skip
-from tests.evaluation.worlds import WORLDS
+from tests.evaluation.worlds import COMPONENTS, WORLDS
 
 MET, NOT_MET, UNKNOWN = "达到", "**未达到**", "–"
 SIZE_BANDS = ((0.0, 0.25), (0.25, 0.40), (0.40, 1.0))
 CHARTS = {"average_precision": "evaluation-average-precision.svg", "false_rate": "evaluation-false-rate.svg"}
+CHANNEL_GROUPS = {
+    "total": ("total",),
+    "components": COMPONENTS,
+    "coding": ("coding",),
+    "trends": tuple(f"{component}_slope" for component in COMPONENTS),
+}
 KIND_TITLES = {
     "drug": "drugs", "consumable": "consumables", "examination": "examinations", "service": "services",
     "total": "everything", "ramp": "ramp within the year", "coding": "coding intensity",
@@ -324,17 +330,19 @@ def _intervals(by_world: dict[str, list[Outcome]], summaries: Sequence[Summary])
     for summary in summaries:
         frames = [city.intervals for city in by_world[summary.world]]
         shares = [summary.coverage, summary.planted_coverage, summary.flagged_coverage]
-        for channel in SCORED_CHANNELS:
-            of_channel = [frame.loc[frame["channel"] == channel, "is_covered"] for frame in frames]
+        for channels in CHANNEL_GROUPS.values():
+            of_channel = [frame.loc[frame["channel"].isin(channels), "is_covered"] for frame in frames]
             shares.append(bootstrap([part.sum() for part in of_channel], [len(part) for part in of_channel]))
         rows.append([summary.world, _rate(shares[0], 1), *(_share(share[0], 1) for share in shares[1:])])
-    header = ["world", "all units", "planted units", "flagged units", *SCORED_CHANNELS]
+    header = ["world", "all units", "planted units", "flagged units", *CHANNEL_GROUPS]
     return "\n".join(
         [
             "## Intervals",
             "",
-            "How often the 95 % interval of a unit's growth holds its true growth: all judged units, flagged or not, in the",
-            "channels of yuan. Those of flagged units are picked for being large, and hold it less often.",
+            "How often the 95 % interval holds the true growth: all judged units (institution × MDC) and channels,",
+            "flagged or not. Those of flagged units are picked for being large, and hold it less often. Growth of",
+            "coding is the share of cases coded graver, of a trend the rise from the first month to the last. Units with",
+            "planted coding count in the channels of yuan too, although there the codes mislead about the cost.",
             "",
             *_table(header, rows),
             "",

@@ -12,12 +12,11 @@ import pandas as pd
 from models.cost_growth import flag_cost_growth
 from tests.evaluation.baselines import UNIT, score_baselines
 from tests.evaluation.measures import average_precision, precision_at
-from tests.evaluation.worlds import COMPONENTS, PERIOD, World, build_world
+from tests.evaluation.worlds import PERIOD, World, build_world
 
 DETECTOR = "detector"
 LEAST_CASES = 30  # in both years, or a unit is in no ranking: what nobody could judge
 RANKED = 20
-SCORED_CHANNELS = ("total", *COMPONENTS)
 Detector = Callable[[pd.DataFrame, str], tuple[pd.DataFrame, pd.DataFrame]]
 
 
@@ -36,7 +35,7 @@ class Outcome:
     """One judged city.
 
     `flags` (one row each): tier, method, kind, is_true, is_named, true_growth of its fee in its unit. `planted`
-    (raised units of enough cases): kind, size, is_found. `intervals` (judged units × channels of yuan): channel,
+    (raised units of enough cases): kind, size, is_found. `intervals` (judged units × channels): channel,
     is_covered, and whether its unit is_planted, is_flagged red or amber.
     """
 
@@ -116,7 +115,7 @@ def _compare_flags(flags: pd.DataFrame, planted: pd.DataFrame, truth: pd.DataFra
 
 
 def _compare_intervals(units: pd.DataFrame, truth: pd.DataFrame, found: pd.MultiIndex) -> pd.DataFrame:
-    rows = units[units["channel"].isin(SCORED_CHANNELS) & units["growth_low"].notna()]
+    rows = units[units["growth_low"].notna()]
     rows = rows.merge(truth.drop(columns="planted"), on=[*UNIT, "channel"], validate="one_to_one")
     rows = rows[rows["true_growth"].notna()]
     unit = pd.MultiIndex.from_frame(rows[UNIT])

@@ -14,9 +14,9 @@ from tests.evaluation.__main__ import main
 from tests.evaluation.baselines import BASELINES, UNIT
 from tests.evaluation.measures import average_precision, bootstrap, precision_at, wilson
 from tests.evaluation.report import write_report
-from tests.evaluation.scoring import DETECTOR, SCORED_CHANNELS, Outcome, Ranking, score_city
+from tests.evaluation.scoring import DETECTOR, Outcome, Ranking, score_city
 from tests.evaluation.summary import judge, summarise
-from tests.evaluation.worlds import WORLDS, build_world
+from tests.evaluation.worlds import CHANNELS, WORLDS, build_world
 
 TINY = replace(WORLDS["base"], institutions=16, mdcs=6, cases=9_000, planted=14)
 
@@ -113,7 +113,7 @@ def test_a_world_is_complete_and_reproducible(name):
     pd.testing.assert_frame_equal(cases, again)
     pd.testing.assert_frame_equal(truth, truth_again)
     assert set(cases["discharge_month"] // 12) == {2018, 2019}
-    assert len(truth) == world.institutions * world.mdcs * 6
+    assert len(truth) == world.institutions * world.mdcs * len(CHANNELS)
     assert truth["planted"].any() == bool(world.planted)
     components = [column for column in cases if column.endswith("_fee_yuan") and column != "total_fee_yuan"]
     whole = cases[components].notna().all(axis=1)
@@ -134,8 +134,15 @@ def test_the_truth_is_what_was_planted():
     raised = pd.MultiIndex.from_frame(truth.loc[truth["planted"], UNIT])
     others = ~growth.index.droplevel("channel").isin(raised)
     assert np.allclose(growth[others].dropna(), 0.0)
-    coded = pd.MultiIndex.from_frame(truth.loc[truth["kind"] == "coding", UNIT])
-    assert np.allclose(growth[growth.index.droplevel("channel").isin(coded)].dropna(), 0.0)
+    # Graver codes bring no yuan; cases that had no complication get one at about the planted share.
+    coded = truth[truth["kind"] == "coding"]
+    of_coded = growth[growth.index.droplevel("channel").isin(pd.MultiIndex.from_frame(coded[UNIT]))]
+    assert np.allclose(of_coded[of_coded.index.get_level_values("channel") != "coding"].dropna(), 0.0)
+    assert (coded["true_growth"] > 0.3 * coded["size"]).all() and (coded["true_growth"] < coded["size"]).all()
+    # A rise of s on average grows from 1 + s / 12 in the first month to 1 + 23 s / 12 in the last.
+    for row in ramp.rename(columns={"size": "planted_size"}).itertuples():
+        slope = growth[row.institution_code, row.mdc_code, f"{row.component}_slope"]
+        assert slope == pytest.approx((1 + row.planted_size * 23 / 12) / (1 + row.planted_size / 12) - 1)
 
 
 def test_legitimate_changes_raise_mean_cost_and_no_bill():
@@ -162,7 +169,7 @@ def test_the_worlds_know_nothing_of_the_detector():
 
 def judged_units(cases):
     """Every unit and channel of the cases, as the detector's result has them, with a growth of 0 ± 0.1."""
-    units = cases[UNIT].drop_duplicates().merge(pd.DataFrame({"channel": SCORED_CHANNELS}), how="cross")
+    units = cases[UNIT].drop_duplicates().merge(pd.DataFrame({"channel": CHANNELS}), how="cross")
     return units.assign(growth=0.0, growth_low=-0.1, growth_high=0.1, score=0.0)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 COMPONENTS = ("drug", "consumable", "examination", "service")
+CHANNELS = ("total", *COMPONENTS, "coding", *(f"{component}_slope" for component in COMPONENTS))
 PERIOD = "2019"
 FIRST_MONTH = 2018 * 12  # year * 12 + month - 1
 KINDS = ("drug", "total", "consumable", "ramp", "examination", "coding", "service")
@@ -144,11 +145,12 @@ class City:
 
 
 def build_world(world: World, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return (cases, truth): the rows of both years, and a row per institution × MDC × cost channel.
+    """Return (cases, truth): the rows of both years, and a row per institution × MDC × channel.
 
-    Truth: `true_growth` = what the later year's bills come to over what the same bills would have come to without
-    what this institution alone changed, minus 1; `planted` marks the channel that was raised, `kind`, `size`
-    (a fraction) and `component` say how ('' and nan elsewhere). Rows of coding have no true growth.
+    Truth: `true_growth` of yuan = what the later year's bills come to over what the same bills would have come to
+    without what this institution alone changed, minus 1; of a slope = the last month over the first, minus 1; of
+    coding = the share of cases that got a complication by coding alone. `planted` marks the channel that was
+    raised (a slope's component), `kind`, `size` (a fraction) and `component` say how ('' and nan elsewhere).
     """
     rng = np.random.default_rng([seed, zlib.crc32(world.name.encode())])
     city = City(world, rng)
@@ -158,7 +160,7 @@ def build_world(world: World, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         case = _draw_cases(city, plan, year)
         fees, plain = _bill(city, plan, case, year)
         if year:
-            sums = _sum_units(city, case, fees), _sum_units(city, case, plain)
+            sums = _sum_units(city, case, fees), _sum_units(city, case, plain), _share_recoded(city, case)
         frames.append(_frame(city, case, fees))
     cases = pd.concat(frames, ignore_index=True)
     truth = _truth(city, plan, *sums)
@@ -292,13 +294,17 @@ def _bill(city: City, plan: Plan, case: dict[str, np.ndarray], year: int) -> tup
         return plain, plain
     plain *= plan.shared[city.level[institution], mdc]
     own = plan.own[institution, mdc]
-    progress = (case["month"] - 11.5) / 6  # from almost 0 to 2, 1 on average
-    own = 1 + (own - 1) * np.where(plan.is_ramp[institution, mdc], progress, 1.0)[:, None]
+    own = 1 + (own - 1) * np.where(plan.is_ramp[institution, mdc], _progress(case["month"]), 1.0)[:, None]
     own[rng.random(count) >= plan.hit_share[institution, mdc]] = 1.0
     fees = plain * own * plan.drift[institution, mdc]
     has_item = rng.random(count) < plan.item_share[institution, mdc]
     fees[:, 1] += np.where(has_item, plan.item_yuan[institution, mdc], 0.0)
     return fees, plain
+
+
+def _progress(month: np.ndarray | int) -> np.ndarray | float:
+    """How far a ramp has come: from almost 0 in the later year's first month to almost 2 in its last, 1 on average."""
+    return (month - 11.5) / 6
 
 
 def _sum_units(city: City, case: dict[str, np.ndarray], fees: np.ndarray) -> np.ndarray:
@@ -309,6 +315,17 @@ def _sum_units(city: City, case: dict[str, np.ndarray], fees: np.ndarray) -> np.
     columns = (fees.sum(axis=1), *fees.T[:OTHER])
     sums = [np.bincount(unit, weights=column, minlength=size) for column in columns]
     return np.stack(sums, axis=1).reshape(world.institutions, world.mdcs, -1)
+
+
+def _share_recoded(city: City, case: dict[str, np.ndarray]) -> np.ndarray:
+    """Return by institution × MDC the share of the cases of split ADRG that got their first complication by coding."""
+    world = city.world
+    unit = case["delivered"] * world.mdcs + case["mdc"]
+    is_new = (case["coded"] > 0) & (case["severity"] == 0)
+    counted = city.is_split[case["adrg"]]
+    size = world.institutions * world.mdcs
+    new, every = (np.bincount(unit[rows], minlength=size) for rows in (counted & is_new, counted))
+    return (new / np.maximum(every, 1)).reshape(world.institutions, world.mdcs)
 
 
 def _frame(city: City, case: dict[str, np.ndarray], fees: np.ndarray) -> pd.DataFrame:
@@ -343,16 +360,21 @@ def _frame(city: City, case: dict[str, np.ndarray], fees: np.ndarray) -> pd.Data
     )
 
 
-def _truth(city: City, plan: Plan, fees: np.ndarray, plain: np.ndarray) -> pd.DataFrame:
+def _truth(city: City, plan: Plan, fees: np.ndarray, plain: np.ndarray, recoded: np.ndarray) -> pd.DataFrame:
+    """Return the truth of every unit and channel; fees and plain in yuan, recoded in shares of cases."""
     world = city.world
     with np.errstate(invalid="ignore", divide="ignore"):
         growth = fees / plain - 1
-    channels = ("total", *COMPONENTS, "coding")
+    rise = (plan.own[..., :OTHER] - 1) * plan.hit_share[..., None]
+    first, last = _progress(12), _progress(23)
+    trend = np.where(plan.is_ramp[..., None], (1 + rise * last) / (1 + rise * first) - 1, 0.0)
+    if city.shifted:  # patients who are sicker are coded graver: no multiplier says how much
+        recoded = np.full_like(recoded, np.nan)
     index = pd.MultiIndex.from_product(
-        [institution_codes(world.institutions), mdc_codes(world.mdcs), channels],
+        [institution_codes(world.institutions), mdc_codes(world.mdcs), CHANNELS],
         names=["institution_code", "mdc_code", "channel"],
     )
-    values = np.concatenate([growth, np.full((*growth.shape[:2], 1), np.nan)], axis=2)
+    values = np.concatenate([growth, recoded[..., None], trend], axis=2)
     truth = pd.DataFrame({"true_growth": values.ravel()}, index=index).reset_index()
     planted = plan.planted.assign(
         institution_code=institution_codes(world.institutions)[plan.planted["institution"].astype(int)],
