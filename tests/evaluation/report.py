@@ -333,7 +333,7 @@ def _intervals(by_world: dict[str, list[Outcome]], summaries: Sequence[Summary])
         for channels in CHANNEL_GROUPS.values():
             of_channel = [frame.loc[frame["channel"].isin(channels), "is_covered"] for frame in frames]
             shares.append(bootstrap([part.sum() for part in of_channel], [len(part) for part in of_channel]))
-        rows.append([summary.world, _rate(shares[0], 1), *(_share(share[0], 1) for share in shares[1:])])
+        rows.append([summary.world, _rate(shares[0], 1), *(percent(share[0], 1) for share in shares[1:])])
     header = ["world", "all units", "planted units", "flagged units", *CHANNEL_GROUPS]
     return "\n".join(
         [
@@ -453,10 +453,6 @@ def _dot(value: float) -> float | None:
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
-
-
-def _share(value: float, places: int = 0) -> str:
-    return "–" if math.isnan(value) else f"{value * 100:.{places}f} %"
 
 
 def _number(value: float, places: int) -> str:

@@ -150,11 +150,11 @@ def judge(summary: Summary) -> list[Gate]:
         for tier, nominal in RATES.items():
             rate = summary.false_rate[tier][0]
             is_met = None if math.isnan(rate) else rate <= nominal + RATE_SLACK
-            hold(f"{tier}: false ≤ {percent(nominal + RATE_SLACK)}", percent(rate), is_met)
+            hold(f"{tier}: false ≤ {percent(nominal + RATE_SLACK)}", percent(rate, 1), is_met)
         named = summary.named[0]
         hold(
             f"component named ≥ {percent(LEAST_NAMED)}",
-            percent(named),
+            percent(named, 1),
             None if math.isnan(named) else named >= LEAST_NAMED,
         )
     else:
@@ -163,13 +163,13 @@ def judge(summary: Summary) -> list[Gate]:
     covered = summary.coverage[0]
     low, high = COVERAGE
     is_met = None if math.isnan(covered) else low <= covered <= high
-    hold(f"intervals cover {percent(low)} to {percent(high)}", f"{covered * 100:.1f} %", is_met)
+    hold(f"intervals cover {percent(low)} to {percent(high)}", percent(covered, 1), is_met)
     return gates
 
 
-def percent(value: float) -> str:
-    """A fraction as a whole percentage; a dash for nan."""
-    return "–" if math.isnan(value) else f"{value * 100:.0f} %"
+def percent(value: float, places: int = 0) -> str:
+    """A fraction as a percentage; a dash for nan."""
+    return "–" if math.isnan(value) else f"{value * 100:.{places}f} %"
 
 
 def _share_covered(frames: Sequence[pd.DataFrame]) -> Estimate:
