@@ -49,9 +49,9 @@ class Outcome:
 
 
 def ask_detector(cases: pd.DataFrame, period: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return (flags, units) of the detector under evaluation, those of institutions' MDC and ADRG."""
-    result = flag_cost_growth(cases.assign(year=cases["discharge_month"] // 12))
-    return result.flags, result.units
+    """Return (flags, units) of the detector under evaluation: the city's flags, and its units institution × MDC."""
+    result = flag_cost_growth(cases, period)
+    return result.flags, result.units[result.units["unit_level"] == "mdc"]
 
 
 def score_city(world: World, seed: int, detector: Detector = ask_detector) -> Outcome:
