@@ -156,7 +156,7 @@ def intake(
     console.print(
         f"行数 {rows} ＝ 接受 {summary.accepted_count} ＋ 拒绝 {summary.rejected_count}；暂缓批次 {gate.held_count}"
     )
-    if strict and (summary.rejected_count or gate.held_count):
+    if strict and (summary.has_rejects or gate.held_count):
         raise typer.Exit(1)
 
 

@@ -7,7 +7,7 @@ import duckdb
 
 from pipelines.assets.policy import OWNERS, metadata_table, months
 from pipelines.intake.gate import evaluate_gate
-from pipelines.intake.notice import notices
+from pipelines.intake.notice import describe_reject, notices
 from pipelines.intake.run import intake, take_in_reference
 from pipelines.progress import Progress
 from pipelines.settings import Settings
@@ -56,9 +56,7 @@ def build_intake_assets(settings: Settings, progress: Progress) -> list[dg.Asset
         progress.step("读入机构登记表、药品目录、上报值与佐证材料")
         taken = take_in_reference(settings)
         for reject in taken.rejects:
-            progress.detail(
-                f"{reject.source_file} 第{reject.source_row}行 {reject.field or ''}：{reject.message_zh}。{reject.remedy_zh}"
-            )
+            progress.detail(describe_reject(reject))
         return dg.MaterializeResult(
             metadata={
                 "行数": metadata_table(

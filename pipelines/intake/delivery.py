@@ -21,8 +21,11 @@ INSTITUTION_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 MONTH_FOLDER = re.compile(r"(?:19|20)\d\d-(?:0[1-9]|1[0-2])")
 # The longest dataset name first: prescription_line.csv is no prescription file.
 DATASET_PREFIX = r"(front_sheet|prescription_line|prescription_review|prescription)"
-# A name is published with its rows: no person's name, no number as long as a telephone's.
-PLAIN_SUFFIX = r"((?![A-Za-z0-9_-]*[0-9]{7})[A-Za-z0-9_-]{0,32})"
+# A name is published with its rows: no person's name, no number as long as a telephone's, but for a date.
+DAY = r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
+PLAIN_SUFFIX = (
+    rf"((?=[A-Za-z0-9_-]{{0,32}}(?:\.|$))(?:[A-Za-z_-]|(?<![0-9])(?:{DAY}|[0-9]{{1,6}})(?![0-9]))*)"
+)
 DELIVERY_FILE = re.compile(rf"{DATASET_PREFIX}{PLAIN_SUFFIX}\.(csv|csv\.gz|xlsx)", re.IGNORECASE | re.ASCII)
 # Temporary files of editors (~$, ._) carry the name of the file they belong to.
 DATASET_NAME = re.compile(rf"[.~$_]*{DATASET_PREFIX}", re.IGNORECASE | re.ASCII)
@@ -223,7 +226,8 @@ def _find_delivery(walk: _Walk, institution_code: str, folder: Path) -> None:
             walk.refuse(
                 entry,
                 "文件名应以 front_sheet、prescription、prescription_line 或 prescription_review 开头，"
-                "其后只可有至多 32 位字母、数字、- 和 _（连续数字不超过 6 位），以 .csv、.csv.gz 或 .xlsx 结尾",
+                "其后只可有至多 32 位字母、数字、- 和 _（连续数字不超过 6 位，8 位日期除外），"
+                "以 .csv、.csv.gz 或 .xlsx 结尾",
             )
         else:
             files.append(SourceFile(match[1].lower(), entry))

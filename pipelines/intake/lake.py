@@ -66,14 +66,15 @@ def write_if_different(lake: Path, target: Path, table: pa.Table) -> None:
     write_parquet(lake, target, table)
 
 
-def is_taken_in(lake: Path, month: str, delivery_id: str, basis: str) -> bool:
-    """Whether a delivery is completely in the lake, taken in on the given basis."""
+def taken_in_counts(lake: Path, month: str, delivery_id: str, basis: str) -> list[dict] | None:
+    """Return the counts per file of a delivery that is completely in the lake, taken in on the given basis, or None."""
     path = dataset_path(lake, MARKER, month, delivery_id)
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        counts = pq.read_table(path, partitioning=None)
     except (OSError, pa.ArrowInvalid):
-        return False
-    return metadata.get(BASIS_KEY, b"").decode() == basis
+        return None
+    is_on_basis = (counts.schema.metadata or {}).get(BASIS_KEY, b"").decode() == basis
+    return counts.to_pylist() if is_on_basis else None
 
 
 class DeliveryWriter:

@@ -26,7 +26,7 @@ from expectations import rules as rule_module
 from pipelines.intake.batch import Batch, BatchFile, constant, open_connection, profile_files, register_files
 from pipelines.intake.delivery import Delivery, SourceFile
 from pipelines.intake.front_sheet import take_in_front_sheets
-from pipelines.intake.lake import MARKER, DeliveryWriter, is_taken_in
+from pipelines.intake.lake import MARKER, DeliveryWriter, taken_in_counts
 from pipelines.intake.prescription import take_in_prescriptions
 from pipelines.intake.pseudonym import Pseudonymiser
 from pipelines.intake.register import InstitutionRegister
@@ -62,6 +62,8 @@ DECIDING_FILES = (
     "workbook.py",
 )
 PRESCRIPTION_FILES = ("prescription", "prescription_line", "prescription_review")
+# A line per file of the delivery; 2 GB of something else would be read into memory as a whole.
+MAX_ENVELOPE_BYTES = 1 << 20
 NO_ENVELOPE = {"present": False, "problem": None, "files": {}}
 
 
@@ -120,9 +122,22 @@ def known_record(
 ) -> DeliveryRecord | None:
     """Return the record of a delivery that is in the lake already, taken in on today's basis, or None."""
     basis = intake_basis(pseudonymiser, register, delivery)
-    if not is_taken_in(lake, delivery.month, delivery.delivery_id, basis):
+    counts = taken_in_counts(lake, delivery.month, delivery.delivery_id, basis)
+    if counts is None:
         return None
-    return DeliveryRecord(delivery.institution_code, delivery.month, delivery.delivery_id, False)
+    files = tuple(
+        FileSummary(
+            row["dataset"],
+            row["source_file"],
+            row["layout"],
+            row["encoding"],
+            row["row_count"],
+            row["accepted_count"],
+            f"{row['row_count']} 行，接收 {row['accepted_count']}，拒收 {row['rejected_count']}",
+        )
+        for row in counts
+    )
+    return DeliveryRecord(delivery.institution_code, delivery.month, delivery.delivery_id, False, files)
 
 
 def split_by_size(deliveries: Sequence[Delivery], limit: int) -> Iterator[list[Delivery]]:
@@ -340,7 +355,11 @@ def _read_envelope(delivery: Delivery) -> dict:
         return NO_ENVELOPE
     result = {"present": True, "problem": None, "files": {}}
     try:
-        document = json.loads(delivery.envelope.path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
+        with delivery.envelope.path.open("rb") as stream:
+            content = stream.read(MAX_ENVELOPE_BYTES + 1)
+        if len(content) > MAX_ENVELOPE_BYTES:
+            return result | {"problem": f"超过 {MAX_ENVELOPE_BYTES >> 20} MB，不是交付说明"}
+        document = json.loads(content.decode("utf-8-sig"), parse_float=Decimal)
         for entry in document.get("files", []):
             fee = entry.get("total_fee_yuan")
             result["files"][str(entry["name"])] = {

@@ -84,20 +84,26 @@ class IntakeSummary:
 
     @property
     def accepted_count(self) -> int:
-        """Rows accepted by this run."""
+        """Accepted rows of every delivery found, taken in now or before."""
         return sum(record.accepted_count for record in self.records)
 
     @property
     def rejected_count(self) -> int:
-        """Rows rejected by this run."""
+        """Rejected rows of every delivery found."""
         return sum(record.rejected_count for record in self.records)
+
+    @property
+    def has_rejects(self) -> bool:
+        """Whether a row or a whole file of some delivery found, or of the reference files, was turned away."""
+        is_unread = any(file.layout is None for record in self.records for file in record.files)
+        return is_unread or bool(self.rejected_count or self.reference_rejects)
 
     @property
     def messages(self) -> list[tuple[str, str]]:
         """One line per file taken in by this run."""
         return [
             (f"{record.institution_code}/{record.month}/{item.name}", item.message)
-            for record in self.records
+            for record in self.new_records
             for item in record.files
         ]
 

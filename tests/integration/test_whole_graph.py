@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import gzip
+import json
 import os
+import re
+import sqlite3
 import subprocess
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xlsxwriter
 from python_calamine import CalamineWorkbook
 
 from tests.integration.conftest import DRGQ, run_drgq
@@ -126,52 +134,111 @@ def test_assessment_statuses_come_with_a_reason(release):
 
 
 def test_no_identity_is_found_outside_the_deliveries(demo_home, city):
-    identity = read_identities(city)
-    assert len(identity) > 50
-    needles = [value.encode() for value in identity]
+    search = Identities(city)
+    assert len(search.record_numbers) > 50
     for path in demo_home.rglob("*"):
-        if not path.is_file():
-            continue
-        content = as_text(path)
-        found = [needle.decode() for needle in needles if needle in content]
-        assert not found, f"{path.relative_to(demo_home)} holds {found[:3]}"
+        if path.is_file():
+            assert search.find(path) == [], path.relative_to(demo_home)
 
 
-def as_text(path: Path) -> bytes:
-    """What a reader of the file can see: compressed formats are opened."""
-    if path.suffix == ".parquet":
-        return "\n".join(str(values) for values in pq.read_table(path).to_pydict().values()).encode()
-    if path.suffix == ".duckdb":
+def test_what_goes_back_to_a_hospital_holds_no_identity_but_the_record_number(demo_home, city, tmp_path):
+    search = Identities(city)
+    files = sorted((city / "deliveries").glob("*/2018-0[12]/front_sheet*.csv"))
+    for number, path in enumerate(files[:6]):
+        out = tmp_path / str(number)
+        shown = run_drgq("check", str(path), "--out", str(out), home=demo_home)
+        assert shown.returncode in (0, 1), shown.stderr
+        (out / "shown.txt").write_text(shown.stdout + shown.stderr, encoding="utf-8")
+        institution, month = path.parts[-3:-1]
+        run_drgq(
+            "return-pack", "--institution", institution, "--month", month, "--out", str(out), home=demo_home
+        )
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {".csv", ".txt", ".xlsx"} <= {path.suffix for path in written}
+    for path in written:
+        assert search.find(path, with_records=False) == [], path.relative_to(tmp_path)
+
+
+def test_identity_is_found_in_every_format(demo_home, city, tmp_path):
+    """What the search is worth: a name and a telephone put into a file of each kind are found there."""
+    search = Identities(city)
+    text = "诊断：赵拟安，电话 19900123456"
+    rows = pa.table({"note": [text]})
+    pq.write_table(rows, tmp_path / "a.parquet", compression="zstd")
+    with duckdb.connect(str(tmp_path / "a.duckdb")) as database:
+        database.execute("create schema marts")
+        database.execute("create table marts.t as select ? as note, range from range(2000)", [text])
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as database, database:
+        database.execute("create table event_logs (event)")
+        database.execute("insert into event_logs values (?)", [json.dumps({"message": text})])
+    with xlsxwriter.Workbook(tmp_path / "a.xlsx") as book:
+        book.add_worksheet("1")
+        book.add_worksheet("2").write(0, 0, text)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "gb18030.csv").write_bytes(text.encode("gb18030"))
+    (tmp_path / "a.err").write_text(text, encoding="utf-8")
+    for path in sorted(tmp_path.iterdir()):
+        assert len(set(search.find(path))) == 2, path.name
+    assert {path.suffix for path in demo_home.rglob("*.*")} >= {".parquet", ".duckdb", ".db", ".xlsx", ".err"}
+
+
+class Identities:
+    """Looks for persons of a generated city: their invented names and numbers carry marks, which the answer key
+    tells; record numbers do not, so those of some sheets are looked for as they are."""
+
+    def __init__(self, city: Path) -> None:
+        with (city / "answer_key" / "identity_marker.csv").open(encoding="utf-8", newline="") as file:
+            marks = [row["pattern"] for row in csv.DictReader(file)]
+        self.mark = alone(marks)
+        self.record_numbers = set(read_record_numbers(city))
+        self.record_number = alone(self.record_numbers)
+
+    def find(self, path: Path, with_records: bool = True) -> list[str]:
+        text = as_text(path)
+        patterns = [self.mark, self.record_number] if with_records else [self.mark]
+        return [match[0] for pattern in patterns for match in pattern.finditer(text)]
+
+
+def alone(patterns: Iterable[str]) -> re.Pattern[str]:
+    """Match one of the patterns, but not within a hash or a longer number."""
+    return re.compile(rf"(?<![0-9A-Za-z.])(?:{'|'.join(patterns)})(?![0-9A-Za-z])")
+
+
+def as_text(path: Path) -> str:
+    """What a reader of the file can see: compressed formats are opened, escapes of JSON are read."""
+    content = path.read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        content = gzip.decompress(content)
+    if content.startswith(b"PAR1"):
+        return "\n".join(str(values) for values in pq.read_table(path).to_pydict().values())
+    if content[8:12] == b"DUCK":
         with duckdb.connect(str(path), read_only=True) as database:
             tables = database.execute(
                 "select table_schema || '.' || table_name from information_schema.tables"
                 " where table_type = 'BASE TABLE'"
             ).fetchall()
-            rows = [database.execute(f"select * from {table}").fetchall() for (table,) in tables]
-        return str(rows).encode()
-    if path.suffix == ".xlsx":
+            return str([database.execute(f"select * from {table}").fetchall() for (table,) in tables])
+    if content.startswith(b"PK"):
         book = CalamineWorkbook.from_path(str(path))
-        return str([book.get_sheet_by_name(name).to_python() for name in book.sheet_names]).encode()
-    return path.read_bytes()
+        return str([book.get_sheet_by_name(name).to_python() for name in book.sheet_names])
+    if content.startswith(b"SQLite format 3"):
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as database:
+            database.text_factory = lambda value: value.decode("utf-8", "replace")
+            content = "\n".join(database.iterdump()).encode()
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = content.decode("utf-8", "ignore") + content.decode("gb18030", "ignore")
+    return re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
 
 
-def read_identities(city: Path) -> set[str]:
-    """Names, ID numbers, phones and addresses from a few delivered front sheets, long enough not to occur by chance."""
-    found: set[str] = set()
+def read_record_numbers(city: Path) -> Iterator[str]:
+    """Record numbers of a few delivered front sheets, long enough not to occur by chance."""
     for path in sorted((city / "deliveries").glob("*/*/front_sheet.csv"))[::40]:
-        for encoding in ("utf-8-sig", "gb18030"):
-            try:
-                rows = list(csv.DictReader(path.read_text(encoding=encoding).splitlines()))
-                break
-            except (UnicodeDecodeError, csv.Error):
-                rows = []
-        for row in rows[:15]:
-            for column in ("SFZH", "XM", "DH", "XZZ", "BAH", "A20", "A11", "A27", "A26", "A48"):
-                value = (row.get(column) or "").strip()
-                # A short number may occur by chance among sums and codes.
-                if len(value.encode()) >= (11 if value.isdigit() else 8) and not value.startswith("-"):
-                    found.add(value)
-    return found
+        for row in csv.DictReader(as_text(path).splitlines()):
+            number = (row.get("BAH") or row.get("A48") or "").strip()
+            if len(number) >= 8:
+                yield number
 
 
 def test_a_reader_is_never_blocked_while_a_run_is_in_progress(demo_home, city, tmp_path):

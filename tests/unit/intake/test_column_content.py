@@ -102,6 +102,27 @@ def test_few_rows_are_judged_row_by_row(city):
     assert len(city.rejects()) == MIN_VALUES - 1
 
 
+def test_short_diagnoses_are_no_names_of_persons(city):
+    names = [
+        "肺炎",
+        "支气管炎",
+        "高血压",
+        "糖尿病",
+        "脑梗死",
+        "冠心病",
+        "胃炎",
+        "阑尾炎",
+        "白内障",
+        "胆囊结石",
+        "贫血",
+        "骨折",
+    ]
+    changes = [sheet | {"diagnosis_name@1": names[number % 12]} for number, sheet in enumerate(people(24))]
+    city.sheets(*changes)
+    city.intake()
+    assert city.counts() == {"front_sheet.csv": (24, 24, 0)}
+
+
 def test_names_of_departments_and_a_file_sent_twice_are_no_exchanged_columns(city):
     content = good().decode().replace(",0301,", ",心内科,").replace(",0302,", ",妇产科,")
     for number in (1, 2):

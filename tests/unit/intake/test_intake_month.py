@@ -505,3 +505,12 @@ def test_one_column_of_hqms_names_either_kind_of_receiving_institution(city):
         "select receiving_institution_name as a, receiving_primary_care_name as b from {front_sheet} order by source_row"
     )
     assert [(row["a"], row["b"]) for row in rows] == [("某院", None), (None, "某院"), ("某院", None)]
+
+
+def test_an_endless_envelope_is_not_read(city):
+    city.sheets({})
+    city.write("H1/2019-03/envelope.json", b'{"files": "' + b"x" * (2 << 20) + b'"}')
+    city.intake()
+    [reject] = city.rejects()
+    assert reject["rule_id"] == "envelope_invalid" and "1 MB" in reject["message_zh"]
+    assert city.counts() == {"front_sheet.csv": (1, 1, 0)}

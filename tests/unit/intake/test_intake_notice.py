@@ -2,7 +2,8 @@
 
 from small_city import columns_of
 
-from pipelines.intake.notice import notices
+from pipelines.intake.notice import describe_reject, notices
+from pipelines.intake.reject import Reject
 
 REORDERED = "；列的顺序与版式不同，已按列名对应"
 
@@ -39,3 +40,10 @@ def test_a_masked_name_stays_masked(city):
     assert [row["source_file"] for row in city.query("select source_file from {file_count}")] == [
         "front_sheet.csv"
     ]
+
+
+def test_a_reject_without_a_row_names_the_file():
+    whole = Reject("drug", "drug.csv", None, "file_empty", "文件为空")
+    assert describe_reject(whole).startswith("drug.csv：文件为空。")
+    row = Reject("drug", "drug.csv", 3, "value_type", "不是数值", "ddd_value")
+    assert describe_reject(row).startswith("drug.csv 第3行 ddd_value：不是数值。")

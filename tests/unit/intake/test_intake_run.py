@@ -56,6 +56,13 @@ def test_second_run_does_nothing(city):
     assert before == {path: path.stat().st_mtime_ns for path in city.settings.lake.rglob("*.parquet")}
 
 
+def test_a_file_that_cannot_be_read_counts_as_turned_away_on_every_run(city):
+    city.write("H1/2019-03/front_sheet.csv", b"")
+    assert [city.intake().has_rejects for _ in range(2)] == [True, True]
+    city.sheets({})
+    assert [city.intake().has_rejects for _ in range(2)] == [False, False]
+
+
 def test_workers_make_no_difference(city):
     fill(city)
     city.intake()
