@@ -43,7 +43,7 @@ docs: setup ## write the pages of fields and rules, and the data dictionary as o
 	@DRGQ_HOME=$(CURDIR)/var $(BIN)/dbt --quiet docs generate --static --empty-catalog --project-dir dbt_project \
 	 --profiles-dir dbt_project --target-path $(CURDIR)/var/docs && echo var/docs/static_index.html
 
-bench: setup ## measure grouper, whole run and gate: seconds and peak memory (one of them: WHAT=group, run or gate)
+bench: setup ## measure grouper, intake, whole run and gate: seconds and peak memory (one of them: WHAT=group, intake, run or gate)
 	@$(BIN)/python -m tests.bench $(WHAT)
 
 evaluate: setup ## judge invented cities in which every true growth is known: docs/evaluation.md (about five minutes)

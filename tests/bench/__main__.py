@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 from tests.bench.grouper import bench_grouper
+from tests.bench.intake import bench_intake
 from tests.bench.whole_run import bench_whole_run
 
 
@@ -16,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description="Measure; without a name, everything."
     )
-    parser.add_argument("what", nargs="?", choices=("group", "run", "gate"))
+    parser.add_argument("what", nargs="?", choices=("group", "intake", "run", "gate"))
     parser.add_argument(
         "--cases", type=int, default=2_000_000, help="group: of the first case list; the second has 4 x"
     )
@@ -27,9 +28,14 @@ def main() -> None:
         "--front-sheets", type=int, default=100_000, help="run: of the first city; the second has 2 x"
     )
     parser.add_argument("--month", type=int, default=200_000, help="gate: front sheets of the month")
+    parser.add_argument(
+        "--megabytes", type=int, default=100, help="intake: of the first month; the second has 4 x"
+    )
     given = parser.parse_args()
     if given.what in (None, "group"):
         bench_grouper(given.cases, given.sample)
+    if given.what in (None, "intake"):
+        bench_intake(given.megabytes)
     if given.what in (None, "run"):
         bench_whole_run(given.front_sheets)
     if given.what in (None, "gate"):

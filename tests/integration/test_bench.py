@@ -1,4 +1,4 @@
-"""The grouper's benchmark runs at a small size, says what it is to say, and finds both evaluators at one."""
+"""Benchmarks run at a small size and say what they are to say; the grouper's finds both evaluators at one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
@@ -15,6 +16,8 @@ from pipelines.grouper.group_list import group_list
 from pipelines.settings import DBT_PROJECT_DIR, PROJECT_ROOT
 from tests.bench.case_list import write_case_list
 from tests.bench.grouper import evaluate_sample
+from tests.bench.intake import INSTITUTIONS, take_in_month, write_month
+from tests.bench.process import elsewhere
 
 BUILTIN = DBT_PROJECT_DIR / "schemes" / "builtin_2026"
 
@@ -73,3 +76,17 @@ def test_a_result_that_differs_is_counted(tmp_path):
     lines[7] = lines[7].split(",")[0] + ",grouped,MDCA,AA1,AA11,\n"
     out.write_text("".join(lines), encoding="utf-8")
     assert evaluate_sample(BUILTIN, cases, out, 30)[2] == 1
+
+
+def test_the_bench_of_intake_types_the_same_sheets_with_and_without_rules(tmp_path):
+    written = write_month(tmp_path, *INSTITUTIONS["wt41"], 400_000)
+    assert 200_000 < written < 800_000
+    for step, is_scored in (("typing", False), ("all", True)):
+        cost = elsewhere(take_in_month, tmp_path, step)
+        assert cost.wall_seconds > 0 and cost.cpu_seconds > 0 and cost.peak_mib > 50
+        with duckdb.connect() as connection:
+            [(sheets, scores)] = connection.execute(
+                "select count(*), count(front_sheet_score) from read_parquet(?, hive_partitioning = false)",
+                [f"{tmp_path}/{step}/lake/front_sheet/**/*.parquet"],
+            ).fetchall()
+        assert sheets > 100 and scores == sheets * is_scored
