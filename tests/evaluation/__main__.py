@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -12,31 +13,28 @@ import pandas as pd
 
 from pipelines.settings import PROJECT_ROOT
 from tests.evaluation.report import write_report
-from tests.evaluation.scoring import Detector, Outcome, ask_detector, score_city
-from tests.evaluation.worlds import WORLDS, World
+from tests.evaluation.scoring import Outcome, score_city
+from tests.evaluation.worlds import WORLDS
 
 FIRST_SEED, SEED_COUNT = 1001, 20
 
 
-def main(arguments: Sequence[str] | None = None, detector: Detector = ask_detector) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the evaluation; the report names the command that makes it anew. Returns 0."""
     parser = argparse.ArgumentParser(prog="python -m tests.evaluation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=SEED_COUNT, help="cities per world")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS), metavar="WORLD")
-    parser.add_argument("--processes", type=int, default=2, help="1 stays in this process")
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=PROJECT_ROOT / "docs" / "evaluation.md")
     options = parser.parse_args(arguments)
-    tasks = [
-        (WORLDS[world], seed, detector)
+    cities = [
+        (WORLDS[world], seed)
         for world in options.worlds
         for seed in range(options.first_seed, options.first_seed + options.seeds)
     ]
-    if options.processes > 1:
-        with get_context("spawn").Pool(options.processes) as pool:
-            outcomes = _watch(pool.imap(_score, tasks), len(tasks))
-    else:
-        outcomes = _watch(map(_score, tasks), len(tasks))
+    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
+        outcomes = _watch(pool.map(score_city, *zip(*cities, strict=True)), len(cities))
     chosen = {
         "--seeds": "" if options.seeds == SEED_COUNT else str(options.seeds),
         "--first-seed": "" if options.first_seed == FIRST_SEED else str(options.first_seed),
@@ -50,10 +48,6 @@ def main(arguments: Sequence[str] | None = None, detector: Detector = ask_detect
         print(f"{state}\t{gate.world}\t{gate.title}\t{gate.value}")
     print(options.out)
     return 0
-
-
-def _score(task: tuple[World, int, Detector]) -> Outcome:
-    return score_city(*task)
 
 
 def _watch(outcomes: Iterable[Outcome], count: int) -> list[Outcome]:
