@@ -27,6 +27,8 @@ COMPUTED = {
 }  # fmt: skip
 SHEET_FIELDS = [name for name in DATASETS["front_sheet"] if name not in COMPUTED]
 HOURS, DAYS = {"admission_hour", "discharge_hour"}, {"qc_date"}
+# A column without wards would be taken for another one.
+WARDS = {"admission_ward": "三病区", "discharge_ward": "ICU 2"}
 WHOLE = {name for name in SHEET_FIELDS if str(DATASETS["front_sheet"][name]) == "int32"} - HOURS
 ICD10 = {"outpatient_diagnosis_code", "external_cause_code", "morphology_code"}
 IDENTIFIERS = {"patient_id", "health_card_id", "pathology_id", *STAFF}
@@ -192,6 +194,7 @@ class _Draw:
             (IDENTIFIERS, self.identifiers),
             (CODES.keys(), lambda: self.of(CODES[name])),
             (DAYS, self.days),
+            (WARDS, lambda: self.of([WARDS[name]] * len(self.texts) + self.texts)),
         )
         for names, draw in drawers:
             if name in names:
