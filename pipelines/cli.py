@@ -11,7 +11,16 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from pipelines.commands import explain, front_sheet, grouper, reference_set, review, scheme, scheme_comparison
+from pipelines.commands import (
+    explain,
+    flag,
+    front_sheet,
+    grouper,
+    reference_set,
+    review,
+    scheme,
+    scheme_comparison,
+)
 from pipelines.commands.terminal import HomeOption, console, errors, refusal, settings_of
 from pipelines.progress import Progress
 from pipelines.settings import Settings, SettingsError
@@ -24,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(reference_set.app, name="reference-set")
 app.add_typer(explain.app, name="explain")
+app.add_typer(flag.app, name="flag")
 app.add_typer(scheme.app, name="scheme")
 scheme.app.command("compare")(scheme_comparison.compare)
 front_sheet.register(app)

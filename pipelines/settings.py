@@ -175,6 +175,16 @@ class Settings:
         return self.home / "reviews"
 
     @property
+    def flag_review(self) -> Path:
+        """The reviewers' answers to cost-growth flags."""
+        return self.home / "flag_review"
+
+    @property
+    def flag_ledger(self) -> Path:
+        """Every answer ever given, one line each."""
+        return self.flag_review / "answers.csv"
+
+    @property
     def reference_sets(self) -> Path:
         """Frozen relative weights and benchmarks, one Parquet file per set, and `imported/` weights."""
         return self.home / "reference_sets"

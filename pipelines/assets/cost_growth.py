@@ -5,6 +5,7 @@ import dagster as dg
 from pipelines.assets.policy import OWNERS, metadata_table
 from pipelines.cost_decomposition import decompose_periods
 from pipelines.cost_growth import flag_periods
+from pipelines.flag_review import publish_answers
 from pipelines.lock import exclusive
 from pipelines.progress import Progress
 from pipelines.settings import Settings
@@ -13,7 +14,7 @@ TIER_NAMES = {"red": "红", "amber": "黄", "grey": "灰"}
 
 
 def build_cost_growth_assets(settings: Settings, progress: Progress) -> list[dg.AssetsDefinition]:
-    """Return the assets that take cost growth apart and judge it."""
+    """Return the assets that take cost growth apart, judge it, and read what reviewers answered."""
 
     @dg.asset(
         key=["lake", "cost_decomposition"],
@@ -41,6 +42,19 @@ def build_cost_growth_assets(settings: Settings, progress: Progress) -> list[dg.
         )
 
     @dg.asset(
+        key=["lake", "flag_review"],
+        group_name="cost_growth",
+        kinds={"csv", "parquet"},
+        owners=OWNERS["release"],
+        description="一行是对一条费用增长线索的最后一次答复（drgq flag）；没有答复时为空表。",
+    )
+    def flag_review() -> dg.MaterializeResult:
+        rows = [{"answer": name, "count": count} for name, count in publish_answers(settings).items()]
+        return dg.MaterializeResult(
+            metadata={"答复数": metadata_table(rows, {"answer": "答复", "count": "条数"})}
+        )
+
+    @dg.asset(
         key=["lake", "cost_growth"],
         deps=[dg.AssetKey(["fct_case"]), dg.AssetKey(["dim_institution"])],
         group_name="cost_growth",
@@ -65,4 +79,4 @@ def build_cost_growth_assets(settings: Settings, progress: Progress) -> list[dg.
             }
         )
 
-    return [cost_decomposition, cost_growth]
+    return [cost_decomposition, flag_review, cost_growth]

@@ -27,6 +27,7 @@ SOURCE_ASSETS = {
     "scheme": dg.AssetKey(["lake", "scheme"]),
     "reference_set": dg.AssetKey(["lake", "reference_set"]),
     "reference": dg.AssetKey(["lake", "reference"]),
+    "flag_review": dg.AssetKey(["lake", "flag_review"]),
     "cost_growth.flag": dg.AssetKey(["lake", "cost_growth"]),
     "cost_growth.decomposition": dg.AssetKey(["lake", "cost_decomposition"]),
 }
@@ -35,7 +36,7 @@ GROUPING = "+int_weight__computed"
 FACTS = "+path:models/marts/core"
 # Groups follow the flow of the data, so that the graph of groups has no loops: what a step in Python hands back to dbt
 # belongs to the group of that step.
-GROUP_OF_STAGING = {"reference_set": "weight", "cost_growth": "cost_growth"}
+GROUP_OF_STAGING = {"reference_set": "weight", "cost_growth": "cost_growth", "flag_review": "cost_growth"}
 
 
 class Translator(DagsterDbtTranslator):

@@ -552,19 +552,20 @@ def _costs(figures: Figures, year: str) -> dict[str, Any]:
         "effects": list(wording.EFFECT_NAMES.values()),
         "outpatient": _outpatient(figures, year),
         "flag_count": len(flags),
+        "answered_count": sum(flag["answer"] is not None for flag in flags),
+        "suppressed_count": sum(flag["is_suppressed"] for flag in flags),
         "has_flags": "fct_cost_growth_flag" in figures.tables,
         "flags": [
             {
                 "tier": wording.TIER_NAMES.get(flag["tier"], flag["tier"]),
                 "tier_id": flag["tier"],
                 "name": _institution_name(figures, flag["institution_code"]),
-                "group": " ".join(
-                    part for part in (flag["adrg_code"] or flag["mdc_code"], flag["adrg_name"]) if part
-                ),
+                "group": wording.flag_unit(flag),
                 "period": flag["period"],
+                "answer": wording.answer_text(flag),
                 "channel": wording.CHANNEL_NAMES.get(flag["channel"], flag["channel"]),
-                "growth": _signed(flag["growth"]),
-                "interval": f"{_signed(flag['growth_low'])} ~ {_signed(flag['growth_high'])}",
+                "growth": wording.signed_percent(flag["growth"]),
+                "interval": f"{wording.signed_percent(flag['growth_low'])} ~ {wording.signed_percent(flag['growth_high'])}",
                 "excess": wording.count(round(flag["excess_yuan"]))
                 if flag["excess_yuan"] is not None
                 else "—",
@@ -600,7 +601,7 @@ def _growth(figures: Figures, year: str) -> list[dict]:
             "before": f"{row['previous_total_fee_yuan']:,.2f}",
             "after": f"{row['total_fee_yuan']:,.2f}",
             "growth": f"{row['growth_yuan']:+,.2f}",
-            "rate": _signed(float(row["growth_yuan"]) / float(row["previous_total_fee_yuan"]))
+            "rate": wording.signed_percent(float(row["growth_yuan"]) / float(row["previous_total_fee_yuan"]))
             if row["previous_total_fee_yuan"]
             else "—",
             "effects": [
@@ -619,16 +620,13 @@ def _outpatient(figures: Figures, year: str) -> str:
         return ""
     before = ""
     if row["visit_amount_ratio"] is not None:
-        before = f"，较上年（{wording.count(row['previous_visit_count'])} 人次）{_signed(row['visit_amount_ratio'] - 1)}"
+        change = wording.signed_percent(row["visit_amount_ratio"] - 1)
+        before = f"，较上年（{wording.count(row['previous_visit_count'])} 人次）{change}"
     return (
         f"门急诊处方次均药费 {row['mean_visit_amount_yuan']:,.2f} 元"
         f"（{wording.count(row['amount_yuan'])} 元 / {wording.count(row['visit_count'])} 人次）{before}。"
         "同一患者同日同机构的处方算一次；只含处方药费，不是门诊次均费用。"
     )
-
-
-def _signed(fraction: float | None) -> str:
-    return "—" if fraction is None else f"{float(fraction) * 100:+.1f}%"
 
 
 def _institution_name(figures: Figures, code: str) -> str:
@@ -726,7 +724,7 @@ def _highlights(figures: Figures, year: str, assessment: dict, quality: dict) ->
     if discharges:
         change = ""
         if before and before.value:
-            growth = _signed((discharges.value or 0) / before.value - 1)
+            growth = wording.signed_percent((discharges.value or 0) / before.value - 1)
             change = f"，较上年（{wording.count(before.value)} 人次）{growth}"
         sentences.append(f"{year}年全市出院 {wording.count(discharges.value)} 人次{change}。")
     sentences += [

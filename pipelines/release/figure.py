@@ -602,10 +602,12 @@ class Figures:
         )
         return found[0] if found else None
 
-    def flags(self, limit: int | None = None) -> list[dict]:
-        """Cost-growth flags, the gravest first."""
-        return self.rows(
-            f"""
+    def flags(self) -> list[dict]:
+        """Cost-growth flags: those without an answer first, those that an earlier answer suppresses last, the gravest
+        first among each.
+        """
+        found = self.rows(
+            """
             select flag.*, adrg.adrg_name
             from fct_cost_growth_flag as flag
             left join (select adrg_code, min(adrg_name) as adrg_name from dim_drg group by adrg_code) as adrg
@@ -615,10 +617,18 @@ class Figures:
                 case unit_level when 'mdc' then 0 else 1 end,
                 excess_yuan desc nulls last,
                 flag_id
-            {f"limit {int(limit)}" if limit else ""}
             """,
             needs=("fct_cost_growth_flag", "dim_drg"),
         )
+        return sorted(found, key=answer_order)
+
+
+def answer_order(flag: dict) -> tuple[bool, bool]:
+    """Sort flags without an answer before answered ones and those before suppressed ones.
+
+    A release made before there were answers has no such columns.
+    """
+    return bool(flag.get("is_suppressed")), flag.get("answer") is not None
 
 
 def natural_key(text: str) -> tuple:

@@ -158,11 +158,12 @@ def _results(figures: Figures) -> RenderableType:
         lines.append(wording.growth_sentence(growth[-1]))
     if "fct_cost_growth_flag" in figures.tables:
         tiers: dict[str, int] = {}
-        for flag in figures.flags():
-            if flag["unit_level"] != "mdc":
-                continue
+        flags = [flag for flag in figures.flags() if flag["unit_level"] == "mdc"]
+        for flag in flags:
             tiers[flag["tier"]] = tiers.get(flag["tier"], 0) + 1
+        answered = sum(flag["answer"] is not None for flag in flags)
         listed = "、".join(f"{wording.TIER_NAMES.get(tier, tier)} {n:,}" for tier, n in tiers.items()) or "无"
+        listed += f"，其中已有答复 {answered:,}" if answered else ""
         lines.append(f"费用增长线索：{listed}（供复核，非结论）")
     return Group(table, Text("\n".join(lines)))
 

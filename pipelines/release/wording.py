@@ -138,6 +138,7 @@ EFFECT_NAMES = {
     "other_intensity": "其他",
 }
 TIER_NAMES = {"red": "红", "amber": "黄", "grey": "灰"}
+ANSWER_NAMES = {"explained": "已说明", "dismissed": "已排除", "confirmed": "已确认"}
 # The words of an indicator's definition. What is not listed is shown as it is written in the registry.
 FACT_NAMES = {
     "fct_case": "出院病例",
@@ -272,6 +273,32 @@ def growth_sentence(row: dict) -> str:
     if row["status"] == "decomposed":
         text += "：" + "、".join(f"{name} {myriads(yuan, True)}" for name, yuan in effects)
     return text + "。"
+
+
+def signed_percent(fraction: Number | None) -> str:
+    """A change as a percentage with its sign, e.g. `+12.3%`."""
+    return "—" if fraction is None else f"{float(fraction) * 100:+.1f}%"
+
+
+def flag_unit(flag: dict) -> str:
+    """The group that a flag is about, with its department if it has one, e.g. `科室03 MDCF`, `FM1 冠状动脉支架植入`."""
+    department = f"科室{flag['department_code']}" if flag.get("department_code") else None
+    parts = (department, flag["adrg_code"] or flag["mdc_code"], flag.get("adrg_name"))
+    return " ".join(part for part in parts if part)
+
+
+def answer_text(flag: dict) -> str:
+    """What a reviewer answered to a flag, or to an earlier one of the same unit; empty where nobody did."""
+    if not flag.get("answer"):
+        return ""
+    name = ANSWER_NAMES.get(flag["answer"], flag["answer"])
+    until = f"，至{flag['answer_until']}" if flag.get("answer_until") else ""
+    text = f"{name}（{flag['answered_by']}{until}）：{flag['answer_reason']}"
+    if flag["answer_flag_id"] == flag["flag_id"]:
+        return text
+    return (
+        f"{'不再提示，' if flag['is_suppressed'] else ''}对此前线索 {flag['answer_flag_id']} 的答复：{text}"
+    )
 
 
 def ratio_counts(numerator: Number | None, denominator: Number | None) -> str:

@@ -35,6 +35,7 @@ TERMS = {
     "field", "severity", "points_lost", "verdict", "tolerance", "message", "remedy",
     # cost growth
     "channel", "tier", "score", "z", "growth", "growth_low", "growth_high", "method",
+    "answer", "answer_reason", "answer_until", "answered_by",
 }  # fmt: skip
 LINEAGE = ["delivery_id", "source_file", "source_row"]
 COLUMNS = [

@@ -67,7 +67,10 @@ select
     case when n < 2 then 'red' else 'amber' end as tier, cast(4.8 - n * 0.4 as double) as z,
     cast(0.31 - n * 0.03 as double) as growth, cast(0.18 - n * 0.03 as double) as growth_low,
     cast(0.45 - n * 0.03 as double) as growth_high, cast(512000.25 - n * 90000 as decimal(18, 2)) as excess_yuan,
-    cast(0.08 + n * 0.03 as double) as false_discovery_rate
+    cast(0.08 + n * 0.03 as double) as false_discovery_rate,
+    case when n in (0, 3) then 'explained' end as answer, case when n in (0, 3) then '=新技术<b>' end as answer_reason,
+    case when n in (0, 3) then '2021-12' end as answer_until, case when n in (0, 3) then '王' end as answered_by,
+    case n when 0 then 'F0000' when 3 then 'EARLIER' end as answer_flag_id, n = 3 as is_suppressed
 from range(4) as r (n);
 
 create table fct_assessment as

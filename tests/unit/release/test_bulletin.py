@@ -168,6 +168,15 @@ def test_the_growth_of_the_city_stands_before_the_flags_and_in_the_summary(page)
     assert "次均药费 120.00 元（48,000 元 / 400 人次），较上年（500 人次）+25.0%" in costs
 
 
+def test_answered_flags_are_shown_as_such_the_suppressed_last(page):
+    costs = page[page.index("费用增长线索（4 条）") : page.index('id="quality"')]
+    assert "已有答复 2 条，其中 1 条由此前的答复覆盖" in costs
+    rows = costs[costs.index("<tbody>") : costs.index("</tbody>")].split("<tr>")[1:]
+    assert ["已说明" in row for row in rows] == [False, False, True, True]
+    assert "已说明（王，至2021-12）：=新技术&lt;b&gt;" in rows[2]
+    assert "不再提示，对此前线索 EARLIER 的答复" in rows[3]
+
+
 def test_a_city_that_is_not_taken_apart_says_only_how_much_it_grew(settings):
     effects = "coverage volume case_mix coding drug_intensity consumable_intensity examination_intensity service_intensity"
     page = render_changed(

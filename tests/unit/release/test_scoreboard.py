@@ -36,7 +36,7 @@ def test_it_prints_what_the_marts_hold(released):
         "make dev",
     ):
         assert wanted in text
-    assert "红 2、黄 2" in text
+    assert "红 2、黄 2，其中已有答复 2" in text
     assert text.index("2020年全市住院总费用") < text.index("费用增长线索")
 
 

@@ -1,4 +1,4 @@
--- One row is a flag, as the model gave it; what reviewers say of it joins here.
+-- One row is a flag, as the model gave it.
 select
     flag_id,
     unit_level,
