@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.cost_growth import MONTH, list_periods
 from pipelines.settings import Settings
 
 # Level of organisation, level of group, and the columns that make the unit.
@@ -27,18 +28,17 @@ UNITS = (
 )
 UNGROUPED = "ungrouped"
 EVERYTHING = "all"
-MONTH = "cast(extract(year from discharge_date) * 12 + extract(month from discharge_date) - 1 as integer)"
 # Every accepted case once: those without group, or not sent to the grouper, are a group of their own, so that nothing is
 # left out. What no component of the front sheet names (blood products, other fees, items that do not add up) is `other`.
 # A month of an institution is matched if the same month of the other window has cases of it: what is missing, or of a
 # hospital that opened or closed, is then told apart from growth.
 CELLS = f"""
     with accepted as (
-        select *, {MONTH} as month from marts.fct_case
+        select c.*, {MONTH} as month from marts.fct_case as c
     ),
     windowed as (
         select *, cast(month >= $later as bigint) as "window" from accepted
-        where month >= $first and month < $after
+        where month between $first and $last
     ),
     placed as (
         select
@@ -125,7 +125,7 @@ class DecompositionSummary:
 
 
 def decompose_periods(settings: Settings) -> DecompositionSummary:
-    """Take the growth of every whole year, and of the last twelve months, apart; write
+    """Take the growth of every period that is judged apart; write
     `<lake>/cost_growth/decomposition.parquet`.
 
     A period has rows for the city, every county and institution (`group_code` 'all'), and for every ADRG of the city
@@ -133,12 +133,10 @@ def decompose_periods(settings: Settings) -> DecompositionSummary:
     """
     tables: list[pa.Table] = []
     with duckdb.connect(str(settings.warehouse), read_only=True) as connection:
-        first, last = connection.execute(
-            f"select min(month), max(month) from (select {MONTH} as month from marts.fct_case)"
-        ).fetchone()
-        periods, reasons = find_periods(first, last)
-        for period, after in periods.items():
-            tables.append(_decompose(connection, period, after))
+        found = connection.execute(f"select distinct {MONTH} from marts.fct_case as c").fetchall()
+        periods, reasons = list_periods({month for (month,) in found})
+        for period, last in periods.items():
+            tables.append(_decompose(connection, period, last))
     path = settings.lake / "cost_growth" / "decomposition.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(".decomposition.parquet")
@@ -149,29 +147,13 @@ def decompose_periods(settings: Settings) -> DecompositionSummary:
     )
 
 
-def find_periods(first: int | None, last: int | None) -> tuple[dict[str, int], dict[str, str]]:
-    """Return the periods whose 24 months lie between two months of discharge, each with the month after it, and why a
-    later year is not among them. A month is year × 12 + month − 1.
-
-    A period is a year ("2019"), or the twelve months up to the last one ("2020-06") where that does not end a year.
-    """
-    if first is None or last is None:
-        return {}, {}
-    ends = {str(year): year * 12 + 12 for year in range(first // 12 + 1, last // 12 + 1)}
-    if (last + 1) % 12:
-        ends[f"{last // 12}-{last % 12 + 1:02d}"] = last + 1
-    periods = {period: end for period, end in ends.items() if end - 24 >= first and end - 1 <= last}
-    reasons = {period: "数据不含这12个月与之前12个月的全部" for period in ends if period not in periods}
-    return periods, reasons
-
-
-def _decompose(connection: duckdb.DuckDBPyConnection, period: str, after: int) -> pa.Table:
+def _decompose(connection: duckdb.DuckDBPyConnection, period: str, last: int) -> pa.Table:
     from models.cost_growth.decomposition import decompose_growth  # noqa: PLC0415  (scikit-learn takes 3 s)
 
     scheme = connection.execute(
-        "select max(scheme_code) from marts.fct_case where period_year = $year", {"year": period[:4]}
+        f"select max(scheme_code) from marts.fct_case as c where {MONTH} = $last", {"last": last}
     ).fetchone()[0]
-    window = {"scheme": scheme, "first": after - 24, "later": after - 12, "after": after}
+    window = {"scheme": scheme, "first": last - 23, "later": last - 11, "last": last}
     sums = connection.execute(GROUP_SUMS, window).df()
     months = connection.execute(MONTH_COUNTS, window).df()
     frames = []

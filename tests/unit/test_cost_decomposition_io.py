@@ -9,7 +9,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.cost_decomposition import SCHEMA, decompose_periods, find_periods
+from pipelines.cost_decomposition import SCHEMA, decompose_periods
 from pipelines.settings import Settings
 
 # Two institutions of two counties, one case a month in each of two DRGs at 100.00, of which 30.00 drugs and 10.00 blood.
@@ -136,21 +136,12 @@ def test_a_city_without_cases_gives_an_empty_table(tmp_path):
     assert written(settings) == {}
 
 
-def month(text: str) -> int:
-    return int(text[:4]) * 12 + int(text[5:]) - 1
-
-
-@pytest.mark.parametrize(
-    "first, last, periods, refused",
-    [
-        ("2018-01", "2019-12", ["2019"], []),
-        ("2018-01", "2020-06", ["2019", "2020-06"], ["2020"]),
-        ("2018-03", "2020-12", ["2020"], ["2019"]),
-        ("2018-01", "2018-12", [], []),
-        ("2019-01", "2020-06", [], ["2020", "2020-06"]),
-    ],
-)
-def test_a_period_lies_within_the_months_at_hand(first, last, periods, refused):
-    found, reasons = find_periods(month(first), month(last))
-    assert (list(found), list(reasons)) == (periods, refused)
-    assert find_periods(None, None) == ({}, {})
+def test_periods_are_those_that_are_judged(tmp_path):
+    settings = build(tmp_path)
+    change(
+        settings,
+        "delete from marts.fct_case where period_year = '2018' and discharge_date < date '2018-03-01'",
+    )
+    summary = decompose_periods(settings)
+    assert summary.row_counts == {} and "2018-01" in summary.reasons["2019"]
+    assert written(settings) == {}

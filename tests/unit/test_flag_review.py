@@ -20,17 +20,17 @@ from pipelines.flag_review import (
 )
 from pipelines.settings import Settings
 
-# Three flags: of a year, of twelve months, of an ADRG.
+# Three flags: of an MDC, of a department over twelve months, of an ADRG.
 MARTS = """
     create table dim_drg as select 'ES1' as adrg_code, '肺部感染' as adrg_name;
     create table fct_cost_growth_flag as
     select *, 'red' as tier, 0.25 as growth, cast(90000 as decimal(18, 2)) as excess_yuan, cast(null as varchar) as answer,
         cast(null as varchar) as answer_flag_id, false as is_suppressed
     from (values
-        ('f1', 'H1', 'MDCE', null, '2019', 'drug'),
-        ('f2', 'H1', 'MDCE', null, '2020-06', 'drug'),
-        ('f3', 'H2', 'MDCE', 'ES1', '2019', 'total')
-    ) as f (flag_id, institution_code, mdc_code, adrg_code, period, channel);
+        ('f1', 'mdc', 'H1', null, 'MDCE', null, '2019', 'drug'),
+        ('f2', 'department', 'H1', '03', 'MDCE', null, '2020-06', 'drug'),
+        ('f3', 'adrg', 'H2', null, 'MDCE', 'ES1', '2019', 'total')
+    ) as f (flag_id, unit_level, institution_code, department_code, mdc_code, adrg_code, period, channel);
 """
 
 
@@ -68,6 +68,7 @@ def test_an_answer_carries_the_unit_of_its_flag(settings):
         "王医师",
     )
     assert read_ledger(settings) == [line]
+    assert answer_flag(settings, "f2", "confirmed", "核实", None, "王").department_code == "03"
     assert settings.flag_ledger.read_bytes().startswith(b"\xef\xbb\xbfanswered_at,"), (
         "Excel opens it as UTF-8"
     )
