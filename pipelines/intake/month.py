@@ -327,16 +327,17 @@ def _units(files: Sequence[BatchFile]) -> Iterator[list[BatchFile]]:
 
 
 def _load_blocks(batch: Batch, item: BatchFile, register: InstitutionRegister | None) -> Iterator[int]:
-    file = item.table.file
+    file, is_told = item.table.file, False
     try:
         for table in read_blocks(file):
             item.table = table
             # What was turned away is only read on to count its records.
             if table.is_rejected:
                 table.clear()
-                table.rejects = []
+                table.rejects = [] if is_told else [table.refusal]
             else:
                 _check_institution(batch, item, register)
+                is_told = True
                 yield item.number
     except UnusableFile as problem:
         raise _LateRefusal(file, problem) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 from tests.bench.grouper import bench_grouper
+from tests.bench.hostile import bench_hostile
 from tests.bench.intake import bench_intake
 from tests.bench.whole_run import bench_whole_run
 
@@ -17,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description="Measure; without a name, everything."
     )
-    parser.add_argument("what", nargs="?", choices=("group", "intake", "run", "gate"))
+    parser.add_argument("what", nargs="?", choices=("group", "intake", "run", "gate", "hostile"))
     parser.add_argument(
         "--cases", type=int, default=2_000_000, help="group: of the first case list; the second has 4 x"
     )
@@ -31,6 +32,8 @@ def main() -> None:
     parser.add_argument(
         "--megabytes", type=int, default=100, help="intake: of the first month; the second has 4 x"
     )
+    parser.add_argument("--gigabytes", type=float, default=2, help="hostile: size of the endless files")
+    parser.add_argument("--kind", help="hostile: only the kinds whose name has this in it")
     given = parser.parse_args()
     if given.what in (None, "group"):
         bench_grouper(given.cases, given.sample)
@@ -38,6 +41,8 @@ def main() -> None:
         bench_intake(given.megabytes)
     if given.what in (None, "run"):
         bench_whole_run(given.front_sheets)
+    if given.what in (None, "hostile"):
+        bench_hostile(given.gigabytes, given.kind)
     if given.what in (None, "gate"):
         # Takes Dagster in, whose memory the processes of the others would be charged with.
         from tests.bench.gate import bench_gate

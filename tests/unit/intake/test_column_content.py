@@ -173,3 +173,13 @@ def test_exchanged_columns_of_prescriptions(city):
         ("prescription.csv", "2019-03", "H2"),
         ("prescription_line.csv", "2019-04", "H1"),
     }
+
+
+def test_a_large_file_that_cannot_be_opened_is_told_once(city, monkeypatch):
+    monkeypatch.setattr(source_file, "BLOCK_BYTES", 16_000)
+    city.write("H1/2019-03/front_sheet.csv", b"a" * (3 << 20))
+    city.sheets({"record_id": "C0001"}, name="front_sheet_2.csv")
+    city.intake()
+    [reject] = city.rejects()
+    assert (reject["rule_id"], reject["source_row"]) == ("file_layout", None)
+    assert city.counts()["front_sheet_2.csv"] == (1, 1, 0)
