@@ -140,7 +140,7 @@ def kinds(size: int) -> dict[str, Callable[[Path], None]]:
     names = HEADER.decode().split(",")
     swapped = head.decode().replace("BAH,", "*,").replace("CYKB,", "BAH,").replace("*,", "CYKB,").encode()
     wide = ",".join([*KEYS, *(f"C{number}" for number in range(100_000))]).encode() + b"\n"
-    shared = b'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
+    shared = b"<sst>"
     text = "病案首页".encode() * 8
 
     def plain(name: str, *chunks: bytes) -> Callable[[Path], None]:
