@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
-from pipelines.commands.terminal import HomeOption, console, refusal, settings_of
+from pipelines.commands.terminal import HomeOption, console, refusal, settings_of, wrapped
 
 app = typer.Typer(no_args_is_help=True, help="费用增长线索：列出，并记下复核的答复。")
 
@@ -67,22 +67,23 @@ def list_flags(home: HomeOption = None) -> None:
         flags = read_flags(settings_of(home))
     except FlagReviewError as error:
         raise refusal(error, 3 if isinstance(error, NoFlagsError) else 2) from error
-    table = Table(title=f"费用增长线索（{len(flags)} 条，供复核，非结论）")
-    for heading in ("线索编号", "级别", "机构", "病组", "期间", "费用类", "增幅", "超出（元）", "答复"):
-        table.add_column(heading, overflow="fold")
+    console.print(f"费用增长线索 {len(flags)} 条（供复核，非结论）")
     for flag in flags:
-        table.add_row(
+        excess = wording.count(None if flag["excess_yuan"] is None else round(flag["excess_yuan"]))
+        parts = (
             flag["flag_id"],
             wording.TIER_NAMES.get(flag["tier"], flag["tier"]),
-            f"{flag['institution_code']} {flag['institution_name'] or ''}".strip(),
+            flag["period"],
+            flag["institution_code"],
+            flag["institution_name"] or "",
             wording.flag_unit(flag),
-            str(flag["period"]),
             wording.CHANNEL_NAMES.get(flag["channel"], flag["channel"]),
             wording.signed_percent(flag["growth"]),
-            wording.count(None if flag["excess_yuan"] is None else round(flag["excess_yuan"])),
-            wording.answer_text(flag),
+            f"超出 {excess} 元",
         )
-    console.print(table)
+        console.print(Text(" ".join(filter(None, parts))), soft_wrap=True)
+        if answer := wording.answer_text(flag):
+            console.print(Text(wrapped(answer, console.width, indent="    ")))
 
 
 def _answer(

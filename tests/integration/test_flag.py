@@ -35,10 +35,15 @@ def test_a_flag_is_explained_and_the_list_shows_it(home):
         assert result.returncode == 0 and name in result.stdout
     listed = run_drgq("flag", "list", home=home)
     assert listed.returncode == 0, listed.stderr
-    rows = [line for line in listed.stdout.splitlines() if line.startswith("│ f")]
-    assert [row.split()[1] for row in rows] == ["f2", "f1", "f3"], "without an answer first"
-    assert "已说明（王，至2020-12）：开展新技术" in rows[2] and "已排除（李）：核实" in rows[1]
-    assert "ES1 肺部感染" in rows[2] and "+25.0%" in rows[0]
+    rows = [line.split(maxsplit=1) for line in listed.stdout.splitlines()[1:]]
+    assert [row[0] for row in rows[::2]] == [
+        "f2",
+        "已排除（李）：核实",
+        "已说明（王，至2020-12）：开展新技术",
+    ]
+    assert [row[0] for row in rows[1::2]] == ["f1", "f3"], "those without an answer first"
+    assert "2020-06 H1 科室03 MDCE 药品 +25.0% 超出 90,000 元" in rows[0][1]
+    assert "H2 ES1 肺部感染 总费用" in rows[3][1]
 
 
 def test_what_cannot_be_an_answer_is_wrong_use(home):
