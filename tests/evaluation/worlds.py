@@ -116,7 +116,7 @@ class City:
                  "department", "late", "late", "late")  # fmt: skip
         self.shifted = {
             name: order[[number for number, n in enumerate(names) if n == name and number < count]]
-            for name in (LEGITIMATE - {"policy"} if world.shifts else ())
+            for name in sorted(world.shifts - {"policy"})
         }
 
     def expected_cases(self) -> np.ndarray:
@@ -128,19 +128,18 @@ class City:
         """Return the weights of institution × ADRG and the shift of severity of institution × MDC in a year (0, 1)."""
         weight = self.weight.copy()
         severity = np.zeros((self.world.institutions, self.world.mdcs))
-        if not self.shifted:
-            return weight, severity
-        department = self.shifted["department"]
-        if year == 0:  # MDC 0 and half of MDC 1 open only in the later year
-            weight[np.ix_(department, np.r_[:ADRGS_PER_MDC, ADRGS_PER_MDC : 2 * ADRGS_PER_MDC : 2])] = 0
+        if not year:  # MDC 0 and half of MDC 1 open only in the later year
+            closed = np.r_[:ADRGS_PER_MDC, ADRGS_PER_MDC : 2 * ADRGS_PER_MDC : 2]
+            weight[np.ix_(self.shifted.get("department", []), closed)] = 0
             return weight, severity
         dear = self.cost > np.median(self.cost)
-        weight[self.shifted["mix"]] *= np.where(dear, 3.0, 0.4)
-        severity[self.shifted["severity"]] = 0.5
+        weight[self.shifted.get("mix", [])] *= np.where(dear, 3.0, 0.4)
+        severity[self.shifted.get("severity", [])] = 0.5
         first = np.arange(3) * ADRGS_PER_MDC
         dearest = first + np.array([self.cost[a : a + ADRGS_PER_MDC].argmax() for a in first])
-        weight[np.ix_(self.shifted["icu"], dearest)] *= 6
-        severity[np.ix_(self.shifted["icu"], np.arange(3))] = 0.6
+        icu = self.shifted.get("icu", [])
+        weight[np.ix_(icu, dearest)] *= 6
+        severity[np.ix_(icu, np.arange(3))] = 0.6
         return weight, severity
 
 
@@ -368,7 +367,10 @@ def _truth(city: City, plan: Plan, fees: np.ndarray, plain: np.ndarray, recoded:
     rise = (plan.own[..., :OTHER] - 1) * plan.hit_share[..., None]
     first, last = _progress(12), _progress(23)
     trend = np.where(plan.is_ramp[..., None], (1 + rise * last) / (1 + rise * first) - 1, 0.0)
-    if city.shifted:  # patients who are sicker are coded graver: no multiplier says how much
+    if world.shifts & {
+        "icu",
+        "severity",
+    }:  # patients who are sicker are coded graver: no multiplier says how much
         recoded = np.full_like(recoded, np.nan)
     index = pd.MultiIndex.from_product(
         [institution_codes(world.institutions), mdc_codes(world.mdcs), CHANNELS],
@@ -389,7 +391,7 @@ def _truth(city: City, plan: Plan, fees: np.ndarray, plain: np.ndarray, recoded:
 
 def _withhold(city: City, cases: pd.DataFrame) -> pd.DataFrame:
     """Leave out the last month of the institutions that deliver late."""
-    if not city.shifted:
+    if "late" not in city.shifted:
         return cases
     late = institution_codes(city.world.institutions)[city.shifted["late"]]
     is_late = cases["institution_code"].isin(late) & (cases["discharge_month"] == FIRST_MONTH + 23)
