@@ -14,6 +14,7 @@ from rich.table import Table
 from pipelines.commands import (
     explain,
     flag,
+    flags,
     front_sheet,
     grouper,
     reference_set,
@@ -38,6 +39,7 @@ app.add_typer(scheme.app, name="scheme")
 scheme.app.command("compare")(scheme_comparison.compare)
 front_sheet.register(app)
 app.command()(grouper.group)
+app.command()(flags.flags)
 review.register(app)
 
 DeliveriesOption = Annotated[

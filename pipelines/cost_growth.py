@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.evidence.gather import EVIDENCE_SCHEMA, gather_evidence
 from pipelines.settings import Settings
 
 NUMBER = pa.decimal128(18, 6)
@@ -44,18 +45,17 @@ FLAG_SCHEMA = pa.schema(
 )
 # Months count from the year 0: year * 12 + month - 1.
 MONTH = "cast(extract(year from c.discharge_date) * 12 + extract(month from c.discharge_date) - 1 as integer)"
-CASES = """
+# The judged cases of 24 months: what the judgement and the evidence behind its flags both read.
+COST_CASE = """
+    create or replace temp table cost_case as
     select
-        c.institution_code, i.institution_level, c.department_code, g.mdc_code, g.adrg_code, g.drg_code,
-        cast(case g.complication_level when 'MCC' then 2 when 'CC' then 1 when 'none' then 0 end as double)
-            as complication_level,
-        cast(g.relative_weight as double) as relative_weight,
+        c.case_id, c.institution_code, i.institution_level, c.department_code, g.mdc_code, g.adrg_code, g.drg_code,
+        case g.complication_level when 'MCC' then 2 when 'CC' then 1 when 'none' then 0 end as complication_level,
+        g.relative_weight,
         {month} as discharge_month,
-        cast(c.age_years as double) as age_years,
-        cast(c.sex_code = '2' as double) as is_female,
-        cast(coalesce(c.admission_route_code = '1', false) as double) as is_emergency,
-        cast(c.diagnosis_count as double) as diagnosis_count,
-        {fees}
+        c.age_years, c.sex_code = '2' as is_female,
+        coalesce(c.admission_route_code = '1', false) as is_emergency, c.diagnosis_count,
+        c.total_fee_yuan, c.drug_fee_yuan, c.consumable_fee_yuan, c.examination_fee_yuan, c.service_fee_yuan
     from marts.fct_case c
     join marts.dim_institution i
         on c.institution_code = i.institution_code and c.discharge_date between i.valid_from and i.valid_to
@@ -65,6 +65,11 @@ CASES = """
         and g.scheme_code = (select max(scheme_code) from marts.fct_case c where {month} = $last)
     where g.grouping_status = 'grouped' and {month} between $last - 23 and $last and c.age_years is not null
 """
+TEXTS = ("institution_code", "institution_level", "department_code", "mdc_code", "adrg_code", "drg_code")
+NUMBERS = (
+    "complication_level", "relative_weight", "age_years", "is_female", "is_emergency", "diagnosis_count",
+    "total_fee_yuan", "drug_fee_yuan", "consumable_fee_yuan", "examination_fee_yuan", "service_fee_yuan",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,13 +106,13 @@ def list_periods(months: set[int]) -> tuple[dict[str, int], dict[str, str]]:
 
 
 def flag_periods(settings: Settings) -> CostGrowthSummary:
-    """Judge every period of the warehouse; write `<lake>/cost_growth/flag.parquet`.
+    """Judge every period of the warehouse; write `flag.parquet` and `evidence.parquet` under `<lake>/cost_growth`.
 
     Beside it, `<home>/cost_growth/<period>.json` keeps the fitted expectation and the thresholds as text.
     """
     from models.cost_growth import flag_cost_growth  # noqa: PLC0415  (scikit-learn takes 3 s)
 
-    tables: list[pa.Table] = []
+    flags, evidence = [FLAG_SCHEMA.empty_table()], [EVIDENCE_SCHEMA.empty_table()]
     tiers: dict[str, dict[str, int]] = {}
     cards = settings.home / "cost_growth"
     cards.mkdir(parents=True, exist_ok=True)
@@ -115,11 +120,13 @@ def flag_periods(settings: Settings) -> CostGrowthSummary:
         found = connection.execute(f"select distinct {MONTH} from marts.fct_case c").fetchall()
         periods, reasons = list_periods({month for (month,) in found})
         for period, last in periods.items():
-            result = flag_cost_growth(read_cases(connection, last), period)
+            connection.execute(COST_CASE.format(month=MONTH), {"last": last}).fetchall()
+            result = flag_cost_growth(read_frame(connection), period)
             if result.reason:
                 reasons[period] = result.reason
                 continue
-            tables.append(_typed(result.flags))
+            flags.append(_typed(result.flags))
+            evidence.append(gather_evidence(connection, result.flags, result.units))
             of_mdc = result.flags[result.flags["unit_level"] == "mdc"]
             tiers[period] = {str(tier): int(count) for tier, count in of_mdc["tier"].value_counts().items()}
             (cards / f"{period}.json").write_text(
@@ -129,25 +136,25 @@ def flag_periods(settings: Settings) -> CostGrowthSummary:
                 ),
                 encoding="utf-8",
             )  # fmt: skip
-    path = settings.lake / "cost_growth" / "flag.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(".flag.parquet")
-    pq.write_table(pa.concat_tables([FLAG_SCHEMA.empty_table(), *tables]), aside, compression="zstd")
-    aside.replace(path)
+    folder = settings.lake / "cost_growth"
+    folder.mkdir(parents=True, exist_ok=True)
+    # A flag without its evidence is no harm to a rerun, evidence without its flag would be.
+    for name, tables in (("flag", flags), ("evidence", evidence)):
+        aside = folder / f".{name}.parquet"
+        pq.write_table(pa.concat_tables(tables), aside, compression="zstd")
+        aside.replace(folder / f"{name}.parquet")
     return CostGrowthSummary(tiers, reasons)
 
 
-def read_cases(connection: duckdb.DuckDBPyConnection, last: int) -> pd.DataFrame:
-    """Return the case frame of the 24 months that end with `last` (year * 12 + month - 1).
+def read_frame(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """Return the relation `cost_case` as the frame that the judgement takes, numbers as doubles.
 
-    A row is a grouped case in force with a known age; text is categorical, so that a city of millions of
-    cases fits into memory.
+    Text is categorical, so that a city of millions of cases fits into memory.
     """
-    from models.cost_growth import FEES  # noqa: PLC0415  (scikit-learn takes 3 s)
-
-    fees = ", ".join(f"cast(c.{column} as double) as {column}" for column in FEES.values())
-    query = CASES.format(month=MONTH, fees=fees)
-    table = connection.sql(query, params={"last": last}).to_arrow_table()
+    numbers = ", ".join(f"cast({name} as double) as {name}" for name in NUMBERS)
+    table = connection.sql(
+        f"select {', '.join(TEXTS)}, discharge_month, {numbers} from cost_case"
+    ).to_arrow_table()
     return table.to_pandas(strings_to_categorical=True, self_destruct=True, split_blocks=True)
 
 

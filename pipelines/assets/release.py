@@ -28,6 +28,7 @@ MARTS = (
     "dim_target",
     "fct_assessment",
     "fct_cost_growth_flag",
+    "fct_cost_growth_evidence",
     "fct_cost_growth_decomposition",
     "fct_outpatient_drug_cost",
 )

@@ -29,6 +29,7 @@ SOURCE_ASSETS = {
     "reference": dg.AssetKey(["lake", "reference"]),
     "flag_review": dg.AssetKey(["lake", "flag_review"]),
     "cost_growth.flag": dg.AssetKey(["lake", "cost_growth"]),
+    "cost_growth.evidence": dg.AssetKey(["lake", "cost_growth"]),
     "cost_growth.decomposition": dg.AssetKey(["lake", "cost_decomposition"]),
 }
 # The steps in Python stand between three parts: the reference set after the first, the flags after the second.

@@ -77,8 +77,8 @@ def list_flags(home: HomeOption = None) -> None:
             flag["institution_code"],
             flag["institution_name"] or "",
             wording.flag_unit(flag),
-            wording.CHANNEL_NAMES.get(flag["channel"], flag["channel"]),
-            wording.signed_percent(flag["growth"]),
+            wording.channel_name(flag["channel"]),
+            wording.growth_text(flag["growth"], flag["channel"]),
             f"超出 {excess} 元",
         )
         console.print(Text(" ".join(filter(None, parts))), soft_wrap=True)

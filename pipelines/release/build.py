@@ -20,6 +20,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipelines.evidence.report import write_release_cards
 from pipelines.lock import exclusive_if_free
 from pipelines.release import bulletin, identity, mart, workbook
 from pipelines.release.current import CURRENT, RECORD, current_folder
@@ -121,6 +122,8 @@ def _write(settings: Settings, building: Path, code_version: str, say: Callable[
     say("绘制公报")
     with duckdb.connect(str(marts), read_only=True) as connection:
         (building / "bulletin.html").write_text(bulletin.render_bulletin(connection), encoding="utf-8")
+        say("绘制费用增长线索的证据页")
+        write_release_cards(connection, building / bulletin.CARDS)
         say("写出考核工作簿")
         workbook.write_workbook(connection, building / "assessment.xlsx")
     files = {}

@@ -34,6 +34,8 @@ GROUPS_SHOWN = 15
 # The mean cost of fewer cases would come close to naming a patient.
 SMALLEST_GROUP = 5
 REJECTS_SHOWN = 12
+# Where the evidence pages of a release stand, beside the bulletin.
+CARDS = "cost_growth"
 FLAGS_SHOWN = 10
 # Points whose labels still fit a chart of half the page width.
 NARROW_POINTS = 12
@@ -554,6 +556,7 @@ def _costs(figures: Figures, year: str) -> dict[str, Any]:
         "flag_count": len(flags),
         "answered_count": sum(flag["answer"] is not None for flag in flags),
         "suppressed_count": sum(flag["is_suppressed"] for flag in flags),
+        "index": f"{CARDS}/index.html",
         "has_flags": "fct_cost_growth_flag" in figures.tables,
         "flags": [
             {
@@ -563,9 +566,12 @@ def _costs(figures: Figures, year: str) -> dict[str, Any]:
                 "group": wording.flag_unit(flag),
                 "period": flag["period"],
                 "answer": wording.answer_text(flag),
-                "channel": wording.CHANNEL_NAMES.get(flag["channel"], flag["channel"]),
-                "growth": wording.signed_percent(flag["growth"]),
-                "interval": f"{wording.signed_percent(flag['growth_low'])} ~ {wording.signed_percent(flag['growth_high'])}",
+                "channel": wording.channel_name(flag["channel"]),
+                "page": f"{CARDS}/{flag['flag_id']}.html",
+                "growth": wording.growth_text(flag["growth"], flag["channel"]),
+                "interval": " ~ ".join(
+                    wording.growth_text(flag[name], flag["channel"]) for name in ("growth_low", "growth_high")
+                ),
                 "excess": wording.count(round(flag["excess_yuan"]))
                 if flag["excess_yuan"] is not None
                 else "—",

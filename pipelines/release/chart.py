@@ -488,6 +488,150 @@ def month_columns(title: str, months: Sequence[str], cells: Sequence[tuple[float
     return _svg(width, height, parts, title)
 
 
+def waterfall(
+    label: str,
+    before: tuple[str, float, str],
+    steps: Sequence[tuple[str, float, str]],
+    after: tuple[str, float, str],
+) -> str:
+    """From one total to another by steps, top to bottom; each entry is (name, value, text).
+
+    The axis does not start at zero where that would hide the steps: it is broken, and says so.
+    """
+    width, left, right, row, head = 980.0, 150.0, 150.0, 30.0, 8.0
+    levels, level = [before[1]], before[1]
+    for _, value, _ in steps:
+        level += value
+        levels.append(level)
+    low, high = min(*levels, after[1]), max(*levels, after[1])
+    base = max(0.0, low - (high - low) * 0.6)
+    scale = (width - left - right) / ((high - base) or 1)
+
+    def x(value: float) -> float:
+        return left + (value - base) * scale
+
+    parts = []
+    rows = [(before, base, before[1], "#9aa6b2")]
+    for (name, value, text), start in zip(steps, levels, strict=False):
+        rows.append(((name, value, text), start, start + value, "#c2410c" if value > 0 else "#2e7d5b"))
+    rows.append((after, base, after[1], ACCENT))
+    for number, ((name, _, text), start, end, colour) in enumerate(rows):
+        y = head + number * row
+        first, last = sorted((x(start), x(end)))
+        parts += [
+            _text(left - 10, y + 17, name, size=13, anchor="end"),
+            _rect(first, y + 4, max(last - first, 1), row - 12, colour, title=f"{name} {text}"),
+            _text(last + 8, y + 17, text, size=12, fill=INK),
+        ]
+        if 0 < number < len(rows) - 1:
+            parts.append(_line(x(start), y - 8, x(start), y + 4, stroke=MUTED, dash="2 2"))
+    bottom = head + len(rows) * row
+    if base:
+        parts.append(_text(left, bottom + 12, "横轴不从零开始", size=11, fill=MUTED))
+    return _svg(width, bottom + 18, parts, label)
+
+
+def strip(label: str, dots: Sequence[tuple[str, float, float]], middle: tuple[str, float], axis: str) -> str:
+    """One dot per unit on one axis; dots are (name, value, size), the first stands out and is labelled.
+
+    `middle` is (name, value) of the reference line. Dots that would cover each other are stacked.
+    """
+    width, left, right, axis_y = 980.0, 30.0, 30.0, 112.0
+    ticks = nice_ticks(
+        min(0.0, *(value for _, value, _ in dots)), max(0.0, *(value for _, value, _ in dots)), 7
+    )
+    scale = (width - left - right) / (ticks[-1] - ticks[0])
+
+    def x(value: float) -> float:
+        return left + (value - ticks[0]) * scale
+
+    parts = [_line(left, axis_y, width - right, axis_y, stroke=MUTED)]
+    for tick in ticks:
+        parts += [
+            _line(x(tick), axis_y, x(tick), axis_y + 5, stroke=MUTED),
+            _text(x(tick), axis_y + 19, f"{tick * 100:+.0f}%" if tick else "0", anchor="middle", fill=MUTED),
+        ]
+    parts.append(_text(width - right, axis_y + 36, axis, anchor="end", size=11, fill=MUTED))
+    parts += [
+        _line(x(middle[1]), 34, x(middle[1]), axis_y, stroke=MUTED, dash="4 3"),
+        _text(x(middle[1]), 28, middle[0], anchor="middle", size=11.5, fill=MUTED),
+    ]
+    placed: list[tuple[float, float]] = []
+    for number, (name, value, size) in enumerate((dots[0], *sorted(dots[1:], key=lambda dot: dot[1]))):
+        radius = max(3.5, min(11.0, math.sqrt(size) / 3))
+        y = axis_y - 14.0
+        while any(abs(x(value) - px) < 12 and abs(y - py) < 12 for px, py in placed) and y > 44:
+            y -= 12
+        placed.append((x(value), y))
+        colour = "#c2410c" if number == 0 else "#8aa5c0"
+        parts.append(
+            f'<circle cx="{_n(x(value))}" cy="{_n(y)}" r="{_n(radius)}" fill="{colour}" fill-opacity="0.8">'
+            f"<title>{escape(name)} {value * 100:+.1f}%</title></circle>"
+        )
+        if number == 0:
+            anchor = "end" if x(value) > width * 0.7 else "start"
+            shift = -radius - 5 if anchor == "end" else radius + 5
+            parts.append(
+                _text(
+                    x(value) + shift,
+                    y - 9,
+                    f"{name} {value * 100:+.1f}%",
+                    anchor=anchor,
+                    fill="#93300b",
+                    size=12.5,
+                )
+            )
+    return _svg(width, axis_y + 42, parts, label)
+
+
+def month_lines(
+    label: str,
+    months: Sequence[str],
+    own: Sequence[float | None],
+    peers: Sequence[float | None],
+    names: tuple[str, str],
+) -> str:
+    """Two curves over months around 1; the second half of the months is shaded. A missing month breaks the curve."""
+    width, height, left, right, top, bottom = 980.0, 240.0, 48.0, 120.0, 14.0, 30.0
+    known = [value for value in (*own, *peers) if value is not None]
+    if not known:
+        return ""
+    ticks = nice_ticks(min(0.95, *known), max(1.05, *known))
+    step = (width - left - right) / max(len(months) - 1, 1)
+    scale = (height - top - bottom) / (ticks[-1] - ticks[0])
+
+    def y(value: float) -> float:
+        return height - bottom - (value - ticks[0]) * scale
+
+    middle = left + step * (len(months) / 2 - 0.5)
+    parts = [_rect(middle, top, left + step * (len(months) - 1) - middle, height - top - bottom, "#f4f6f9")]
+    for tick in ticks:
+        parts += [
+            _line(left, y(tick), width - right, y(tick), stroke=MUTED if tick == 1 else RULE),
+            _text(left - 8, y(tick) + 4, f"{tick * 100:.0f}%", anchor="end", size=11, fill=MUTED),
+        ]
+    for index, month in enumerate(months):
+        shown = f"{month[:4]}-{month[5:]}" if index % 6 == 0 else month[5:]
+        parts.append(_text(left + step * index, height - 10, shown, size=10, anchor="middle", fill=MUTED))
+    for values, colour, name in ((peers, "#5f8db8", names[1]), (own, "#c2410c", names[0])):
+        last = None
+        for index, value in enumerate(values):
+            if value is None:
+                last = None
+                continue
+            point = (left + step * index, y(value))
+            if last:
+                parts.append(_line(*last, *point, stroke=colour, width=2.2))
+            parts.append(
+                f'<circle cx="{_n(point[0])}" cy="{_n(point[1])}" r="3" fill="{colour}">'
+                f"<title>{escape(name)} {months[index]} {value * 100:.1f}%</title></circle>"
+            )
+            last = point
+        if last:
+            parts.append(_text(last[0] + 8, last[1] + 4, name, size=12, fill=colour))
+    return _svg(width, height, parts, label)
+
+
 def sparkline(values: Sequence[float | None]) -> str:
     """A tiny column per year, the last one in the accent colour; heights from zero."""
     found = [value for value in values if value is not None]

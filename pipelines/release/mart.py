@@ -60,6 +60,10 @@ MARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "fct_front_sheet_field": ("一行是机构×月份×字段的填写数与应填数", ("institution_code", "month", "field")),
     "fct_front_sheet_upload": ("一行是机构×月份的申报数与生效数", ("institution_code", "period_month")),
+    "fct_cost_growth_evidence": (
+        "一行是一条费用增长线索的一项证据",
+        ("flag_id", "evidence_type", "item_number"),
+    ),
     "fct_cost_growth_decomposition": (
         "一行是全市、一个区县或一个机构（或其一个ADRG）一期的住院费用增减及其构成",
         ("period", "org_level", "org_code", "group_level", "group_code"),

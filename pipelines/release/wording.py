@@ -113,17 +113,12 @@ ROMAN_PARTS = {
     "VIII": "八",
 }
 CHANNEL_NAMES = {
-    "drug": "药品",
-    "drugs": "药品",
-    "consumable": "卫生材料",
-    "consumables": "卫生材料",
-    "examination": "检查检验",
-    "examinations": "检查检验",
-    "service": "医疗服务",
-    "services": "医疗服务",
     "total": "总费用",
+    "drug": "药品费",
+    "consumable": "卫生材料费",
+    "examination": "检查检验费",
+    "service": "医疗服务费",
     "coding": "编码强度",
-    "coding_intensity": "编码强度",
 }
 # What growth of cost is made of, in the order in which it is taken apart.
 EFFECT_NAMES = {
@@ -299,6 +294,18 @@ def answer_text(flag: dict) -> str:
     return (
         f"{'不再提示，' if flag['is_suppressed'] else ''}对此前线索 {flag['answer_flag_id']} 的答复：{text}"
     )
+
+
+def channel_name(channel: str) -> str:
+    """What rose, in words: a channel, or its slope within the year."""
+    name = CHANNEL_NAMES.get(channel.removesuffix("_slope"), channel)
+    return f"{name}（年内上升趋势）" if channel.endswith("_slope") else name
+
+
+def growth_text(value: Number | None, channel: str) -> str:
+    """A growth with its sign: percent, or percentage points where the channel is a share."""
+    text = signed_percent(value)
+    return text.replace("%", " 个百分点") if channel == "coding" else text
 
 
 def ratio_counts(numerator: Number | None, denominator: Number | None) -> str:

@@ -16,6 +16,7 @@ import pytest
 
 from pipelines.cost_decomposition import SCHEMA as DECOMPOSITION_SCHEMA
 from pipelines.cost_growth import FLAG_SCHEMA
+from pipelines.evidence.gather import EVIDENCE_SCHEMA
 from pipelines.flag_review import SCHEMA as ANSWER_SCHEMA
 from pipelines.intake.lake import prepare_lake
 from pipelines.scheme.loader import publish_schemes
@@ -50,6 +51,7 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path, schema in (
         (settings.lake / "reference_set" / "reference_set.parquet", REFERENCE_SET_SCHEMA),
         (settings.lake / "cost_growth" / "flag.parquet", FLAG_SCHEMA),
+        (settings.lake / "cost_growth" / "evidence.parquet", EVIDENCE_SCHEMA),
         (settings.lake / "cost_growth" / "decomposition.parquet", DECOMPOSITION_SCHEMA),
         (settings.lake / "flag_review" / "answer.parquet", ANSWER_SCHEMA),
     ):

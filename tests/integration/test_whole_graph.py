@@ -125,6 +125,34 @@ def test_the_release_says_what_it_was_made_with(release):
     assert "演示" in label
 
 
+def test_every_flag_has_its_evidence_and_its_card(release, demo_home):
+    flags = release.execute("select flag_id, institution_code from fct_cost_growth_flag").fetchall()
+    evidence = dict(
+        release.execute(
+            "select flag_id, count(distinct evidence_type) from fct_cost_growth_evidence group by 1"
+        ).fetchall()
+    )
+    pages = demo_home / "releases" / "current" / "cost_growth"
+    index = (pages / "index.html").read_text(encoding="utf-8")
+    assert {flag_id for flag_id, _ in flags} == set(evidence) and all(
+        count >= 4 for count in evidence.values()
+    )
+    for flag_id, _ in flags:
+        assert f'href="{flag_id}.html"' in index and (pages / f"{flag_id}.html").is_file()
+    assert len(list(pages.iterdir())) == len(flags) + 1
+    assert one(
+        release,
+        """
+        select count(*) from (
+            select
+                sum(value) filter (where item_code = 'cost_after') as after_yuan,
+                sum(value) filter (where item_code <> 'cost_after') as steps_yuan
+            from fct_cost_growth_evidence where evidence_type = 'effect' group by flag_id
+        ) where abs(after_yuan - steps_yuan) > 0.001
+        """,
+    ) == (0,)
+
+
 def test_assessment_statuses_come_with_a_reason(release):
     statuses = dict(release.execute("select status, count(*) from fct_assessment group by all").fetchall())
     assert {"met", "missed", "insufficient", "not_applicable"} <= set(statuses)
