@@ -551,7 +551,6 @@ def _costs(figures: Figures, year: str) -> dict[str, Any]:
     return {
         "chart": Markup(chart.stacked_bars(bars, notes, "次均住院费用构成")) if bars else "",
         "growth": _growth(figures, year),
-        "effects": list(wording.EFFECT_NAMES.values()),
         "outpatient": _outpatient(figures, year),
         "flag_count": len(flags),
         "answered_count": sum(flag["answer"] is not None for flag in flags),
@@ -584,8 +583,12 @@ def _costs(figures: Figures, year: str) -> dict[str, Any]:
     }
 
 
-def _growth(figures: Figures, year: str) -> list[dict]:
-    """The city in every period, and its counties in the reported year: cost, growth, and what it is made of."""
+def _growth(figures: Figures, year: str) -> dict[str, Any]:
+    """What growth is made of: the city in yuan, a column per period; its counties in the reported year in ten thousand
+    yuan, a row each.
+    """
+    city = figures.cost_growth("city")
+    columns = {"previous_total_fee": "上期", "total_fee": "本期", "growth": "增减", **wording.EFFECT_NAMES}
     counties = {
         row["county_code"]: row["county_name"]
         for row in figures.rows(
@@ -593,30 +596,38 @@ def _growth(figures: Figures, year: str) -> list[dict]:
             needs=("dim_institution",),
         )
     }
-    rows = [(row, "全市") for row in figures.cost_growth("city")]
-    rows += [
-        (row, counties.get(row["org_code"]) or row["org_code"])
-        for row in figures.cost_growth("county")
-        if row["period"] == year
-    ]
-    return [
-        {
-            "name": name,
-            "period": row["period"],
-            "months": f"{row['previous_month_count']} / {row['month_count']} / {row['matched_month_count']}",
-            "before": f"{row['previous_total_fee_yuan']:,.2f}",
-            "after": f"{row['total_fee_yuan']:,.2f}",
-            "growth": f"{row['growth_yuan']:+,.2f}",
-            "rate": wording.signed_percent(float(row["growth_yuan"]) / float(row["previous_total_fee_yuan"]))
-            if row["previous_total_fee_yuan"]
-            else "—",
-            "effects": [
-                "—" if row[f"{effect}_yuan"] is None else f"{row[f'{effect}_yuan']:+,.2f}"
-                for effect in wording.EFFECT_NAMES
-            ],
-        }
-        for row, name in rows
-    ]
+
+    def cell(row: dict, name: str, unit: int = 1) -> str:
+        yuan = row[f"{name}_yuan"]
+        sign = "" if name.endswith("total_fee") else "+"
+        return "—" if yuan is None else f"{yuan / unit:{sign},.2f}"
+
+    return {
+        "periods": [row["period"] for row in city],
+        "city": [(title, [cell(row, name) for row in city]) for name, title in columns.items()],
+        "rates": [_growth_rate(row) for row in city],
+        "months": [_month_counts(row) for row in city],
+        "titles": list(columns.values()),
+        "counties": [
+            {
+                "name": counties.get(row["org_code"]) or row["org_code"],
+                "months": _month_counts(row),
+                "rate": _growth_rate(row),
+                "cells": [cell(row, name, 10_000) for name in columns],
+            }
+            for row in figures.cost_growth("county")
+            if row["period"] == year
+        ],
+    }
+
+
+def _growth_rate(row: dict) -> str:
+    before = row["previous_total_fee_yuan"]
+    return wording.signed_percent(row["growth_yuan"] / before if before else None)
+
+
+def _month_counts(row: dict) -> str:
+    return f"{row['previous_month_count']} / {row['month_count']} / {row['matched_month_count']}"
 
 
 def _outpatient(figures: Figures, year: str) -> str:
