@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.spec import recompute
+from tests.spec.recompute_growth import compare_growth
 from tests.spec.rendering import indicators
 
 
@@ -72,6 +73,10 @@ def test_homogeneity_agrees(release):
     assert levels.loc[levels["group_level"] == "scheme", "fee_riv"].between(0.2, 1).all()
 
 
+def test_growth_agrees(release):
+    assert compare_growth(release) == []
+
+
 def test_indicators_agree(release):
     assert recompute.compare_indicators(release) == []
 
@@ -128,6 +133,17 @@ def test_a_variation_off_by_a_millionth_is_noticed(altered):
 
     [difference] = recompute.compare_homogeneity(altered("fct_scheme_homogeneity", change))
     assert "fee_riv" in difference
+
+
+def test_an_effect_off_by_three_cents_is_noticed(altered):
+    def change(table: pa.Table) -> pa.Table:
+        row = first_row(table, pc.is_valid(table.column("case_mix_yuan")))
+        return replace(
+            table, "case_mix_yuan", row, table.column("case_mix_yuan")[row].as_py() + Decimal("0.03")
+        )
+
+    [difference] = compare_growth(altered("fct_cost_growth_decomposition", change))
+    assert "case_mix_yuan" in difference
 
 
 def test_a_turned_verdict_is_noticed(altered):
