@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from pipelines.commands import (
+    drift,
     explain,
     flag,
     flags,
@@ -40,6 +41,7 @@ scheme.app.command("compare")(scheme_comparison.compare)
 front_sheet.register(app)
 app.command()(grouper.group)
 app.command()(flags.flags)
+app.add_typer(drift.app, name="drift")
 review.register(app)
 
 DeliveriesOption = Annotated[

@@ -10,10 +10,12 @@ from dagster_dbt import DbtCliResource
 
 from pipelines.assets.assessment import build_assessment_assets
 from pipelines.assets.cost_growth import build_cost_growth_assets
+from pipelines.assets.drift import build_drift_assets
 from pipelines.assets.intake import build_intake_assets
 from pipelines.assets.release import build_release_assets
 from pipelines.assets.review import build_review_assets
 from pipelines.assets.warehouse import build_warehouse_assets
+from pipelines.checks.drift import build_drift_checks
 from pipelines.checks.gate import build_gate_checks
 from pipelines.checks.release import build_release_checks
 from pipelines.progress import QUIET, Progress
@@ -34,11 +36,16 @@ def build_definitions(settings: Settings, progress: Progress = QUIET) -> dg.Defi
             *build_intake_assets(settings, progress),
             *build_warehouse_assets(settings, progress),
             *build_cost_growth_assets(settings, progress),
+            *build_drift_assets(settings, progress),
             *build_release_assets(settings, progress),
             *build_review_assets(settings, progress),
             *build_assessment_assets(settings),
         ],
-        asset_checks=[*build_gate_checks(settings), *build_release_checks(settings)],
+        asset_checks=[
+            *build_gate_checks(settings),
+            *build_drift_checks(settings),
+            *build_release_checks(settings),
+        ],
         jobs=list(jobs.values()),
         schedules=build_schedules(jobs),
         sensors=build_sensors(settings, jobs),

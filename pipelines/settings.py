@@ -16,6 +16,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 BUILT_IN_SCHEME = "builtin_2026"
 WEIGHT_TRIMMINGS = ("log_3sd", "iqr", "iqr_symmetric", "percentile", "third_to_triple")
+DRIFT_BASELINES = ("preceding", "reference")
 FIRST_YEAR, LAST_YEAR = 1, 9999
 DEMO_PSEUDONYM_KEY = b"demonstration city: a published key protects nobody"
 
@@ -53,6 +54,8 @@ class Settings:
     reference_set: tuple[str, ...] = ()
     excellent_score: Decimal = Decimal(90)
     data_label: str = ""
+    drift_months: int = 1
+    drift_baseline: str = DRIFT_BASELINES[0]
     only_months: tuple[str, ...] = ()
 
     @classmethod
@@ -83,6 +86,14 @@ class Settings:
         excellent = env.get("DRGQ_EXCELLENT_SCORE") or "90"
         if not re.fullmatch(r"\d{1,2}(\.[05])?|100(\.0)?", excellent):
             raise SettingsError(f"DRGQ_EXCELLENT_SCORE {excellent!r} 不是 0 至 100 的分数（可到半分）")
+        drift_months = env.get("DRGQ_DRIFT_MONTHS") or "1"
+        if not re.fullmatch(r"\d{1,3}", drift_months, re.ASCII):
+            raise SettingsError(f"DRGQ_DRIFT_MONTHS {drift_months!r} 不是月数：请给出 0（不监测）或正整数")
+        drift_baseline = env.get("DRGQ_DRIFT_BASELINE") or DRIFT_BASELINES[0]
+        if drift_baseline not in DRIFT_BASELINES:
+            raise SettingsError(
+                f"DRGQ_DRIFT_BASELINE {drift_baseline!r} 不是 preceding（此前12个月）或 reference（基期同月）"
+            )
         label = ""
         # The marker lies in the authority's own folder, above the institutions': no sender can set it.
         if (deliveries / ".demonstration").exists():
@@ -101,6 +112,8 @@ class Settings:
             reference_set=tuple(filter(None, map(str.strip, env.get("DRGQ_REFERENCE_SET", "").split(",")))),
             excellent_score=Decimal(excellent),
             data_label=env.get("DRGQ_DATA_LABEL", label),
+            drift_months=int(drift_months),
+            drift_baseline=drift_baseline,
         )
         _ = settings.judged_spans
         return settings
@@ -183,6 +196,11 @@ class Settings:
     def flag_ledger(self) -> Path:
         """Every answer ever given, one line each."""
         return self.flag_review / "answers.csv"
+
+    @property
+    def drift(self) -> Path:
+        """Evidently's pages of each judged month."""
+        return self.home / "drift"
 
     @property
     def reference_sets(self) -> Path:

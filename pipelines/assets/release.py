@@ -31,6 +31,7 @@ MARTS = (
     "fct_cost_growth_evidence",
     "fct_cost_growth_decomposition",
     "fct_outpatient_drug_cost",
+    "fct_drift",
 )
 
 

@@ -31,13 +31,14 @@ SOURCE_ASSETS = {
     "cost_growth.flag": dg.AssetKey(["lake", "cost_growth"]),
     "cost_growth.evidence": dg.AssetKey(["lake", "cost_growth"]),
     "cost_growth.decomposition": dg.AssetKey(["lake", "cost_decomposition"]),
+    "drift": dg.AssetKey(["lake", "drift"]),
 }
 # The steps in Python stand between three parts: the reference set after the first, the flags after the second.
 GROUPING = "+int_weight__computed"
 FACTS = "+path:models/marts/core"
 # Groups follow the flow of the data, so that the graph of groups has no loops: what a step in Python hands back to dbt
 # belongs to the group of that step.
-GROUP_OF_STAGING = {"reference_set": "weight", "cost_growth": "cost_growth", "flag_review": "cost_growth"}
+GROUP_OF_STAGING = {"reference_set": "weight", "cost_growth": "cost_growth", "flag_review": "cost_growth", "drift": "drift"}
 
 
 class Translator(DagsterDbtTranslator):

@@ -73,6 +73,10 @@ MARTS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("period", "org_level", "org_code"),
     ),
     "fct_cost_growth_flag": ("一行是一条费用增长线索（供复核，非结论）", ("flag_id",)),
+    "fct_drift": (
+        "一行是一个月份×机构（或全市）×特征与基线的比较",
+        ("period_month", "org_level", "org_code", "feature"),
+    ),
     "fct_delivery_file": ("一行是一个上报文件及其行数、状态", ("delivery_id", "source_file", "file_kind")),
     "fct_reject": (
         "一行是一个被拒绝的文件或行及整改办法",

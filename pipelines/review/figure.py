@@ -13,6 +13,7 @@ import duckdb
 import pandas as pd
 
 from expectations.completeness import listed_items
+from pipelines.drift.alarm import ALARMS
 from pipelines.intake.gate import read_examples
 from pipelines.release.figure import Figures
 from pipelines.review.change import PAIRS, compare_deliveries
@@ -67,6 +68,8 @@ class ReviewFigures:
             fields=[item.field for item in listed_items() if item.is_required],
         )
         self.worst = self._group(_WORST, "fct_case", "fct_front_sheet_finding", limit=WORST_SHEETS)
+        self.drift = self._group(ALARMS, "fct_drift", "dim_institution")
+        self.drift_counts = self._group(_DRIFT_COUNTS, "fct_drift")
         self.verdicts = self._group(_VERDICTS, "gate_verdict")
         self.examples = self._read_examples(settings)
         pairs = pd.DataFrame(self.figures.rows(PAIRS, needs=("fct_delivery_file",)))
@@ -109,6 +112,13 @@ def _by_month(pairs: Iterable[tuple[str, object]]) -> dict[str, list]:
     return dict(found)
 
 
+_DRIFT_COUNTS = """
+    select period_month as month, count(*) filter (where status = 'drifted') as drifted_count,
+        count(*) filter (where status = 'explained') as explained_count,
+        count(*) filter (where status = 'insufficient') as insufficient_count, count(*) as compared_count,
+        min(baseline_first_month) as baseline_first_month, max(baseline_last_month) as baseline_last_month
+    from fct_drift group by 1 order by 1
+"""
 # Of what arrived last: what was declared, what came, what was accepted; and what is in force beside it.
 _FILES = """
     with last as (

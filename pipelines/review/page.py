@@ -71,7 +71,7 @@ def write_reviews(settings: Settings) -> list[Review]:
     reviews, rows = [], []
     for month in figures.months:
         review = _review(settings.reviews, figures, month)
-        _write(review.page, _render("review.html.j2", _page(figures, month)))
+        _write(review.page, _render("review.html.j2", _page(settings, figures, month)))
         _write(review.gate_page, _render("gate.html.j2", _gate_page(figures, month)))
         reviews.append(review)
         rows.append(_index_row(figures, review))
@@ -139,7 +139,7 @@ def _review(folder: Path, figures: ReviewFigures, month: str) -> Review:
 # --- The page of a month ------------------------------------------------------------------------------
 
 
-def _page(figures: ReviewFigures, month: str) -> dict[str, Any]:
+def _page(settings: Settings, figures: ReviewFigures, month: str) -> dict[str, Any]:
     verdicts = figures.verdicts.get(month, [])
     place = figures.months.index(month)
     return {
@@ -166,10 +166,24 @@ def _page(figures: ReviewFigures, month: str) -> dict[str, Any]:
             {**row, "name": _name(figures, row["institution_code"])} for row in figures.worst.get(month, [])
         ],
         "excellent_name": figures.excellent_name,
+        "drift": _drift(settings, figures, month),
         "trends": _trends(figures, month),
         "counts": _verdict_counts(verdicts),
         "crashes": sum(row["verdict"] == "crash" for row in verdicts),
     }
+
+
+def _drift(settings: Settings, figures: ReviewFigures, month: str) -> dict[str, Any] | None:
+    """What drifted in a month, with links to the pages that show the distributions; None where it was not judged."""
+    counts = figures.drift_counts.get(month)
+    if not counts:
+        return None
+    rows = []
+    for row in figures.drift.get(month, []):
+        page = settings.drift / month / f"{'city' if row['org_level'] == 'city' else row['org_code']}.html"
+        rows.append({**row, "page": page.name if page.is_file() else None})
+    has_city_page = (settings.drift / month / "city.html").is_file()
+    return {"counts": counts[0], "rows": rows, "folder": f"../drift/{month}", "has_city_page": has_city_page}
 
 
 def _cards(figures: ReviewFigures, month: str) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import pytest
 
 from pipelines.cost_decomposition import SCHEMA as DECOMPOSITION_SCHEMA
 from pipelines.cost_growth import FLAG_SCHEMA
+from pipelines.drift import announcement, monitor
 from pipelines.evidence.gather import EVIDENCE_SCHEMA
 from pipelines.flag_review import SCHEMA as ANSWER_SCHEMA
 from pipelines.intake.lake import prepare_lake
@@ -54,6 +55,8 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (settings.lake / "cost_growth" / "evidence.parquet", EVIDENCE_SCHEMA),
         (settings.lake / "cost_growth" / "decomposition.parquet", DECOMPOSITION_SCHEMA),
         (settings.lake / "flag_review" / "answer.parquet", ANSWER_SCHEMA),
+        (settings.lake / "drift" / "result.parquet", monitor.SCHEMA),
+        (settings.lake / "drift" / "announced_change.parquet", announcement.SCHEMA),
     ):
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)

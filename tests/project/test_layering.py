@@ -17,7 +17,7 @@ MART_FOLDERS = ("core", "indicator", "assessment")
 # Rows into rows: what runs without an orchestrator, in `drgq check` and in tests.
 WITHOUT_DAGSTER = (
     "pipelines.intake", "pipelines.release", "pipelines.demo", "pipelines.scheme", "pipelines.grouper",
-    "pipelines.review", "pipelines.return_pack",
+    "pipelines.review", "pipelines.return_pack", "pipelines.drift",
 )  # fmt: skip
 # The wiring, and the two modules that start a run or load the definitions.
 WITH_DAGSTER = (

@@ -1,0 +1,19 @@
+select
+    period_month,
+    org_level,
+    org_code,
+    feature,
+    feature_name,
+    subject,
+    method,
+    statistic,
+    threshold,
+    current_count,
+    baseline_count,
+    baseline_first_month,
+    baseline_last_month,
+    status,
+    direction,
+    reason,
+    announced_change_ids
+from {{ ref('int_drift__explained') }}
