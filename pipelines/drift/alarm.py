@@ -15,14 +15,15 @@ STATUSES = ("drifted", "explained", "stable", "insufficient")
 ALARMS = """
     select
         d.period_month as month, d.org_level, d.org_code,
-        case when d.org_level = 'city' then '全市'
-            else coalesce(any_value(i.institution_name), d.org_code) end as org_name,
+        case when d.org_level = 'city' then '全市' else coalesce(i.institution_name, d.org_code) end as org_name,
         d.feature, d.feature_name, d.direction, d.statistic, d.threshold, d.current_count, d.baseline_count,
         d.status, d.reason
     from fct_drift as d
-    left join dim_institution as i on d.org_code = i.institution_code and d.org_level = 'institution'
+    left join dim_institution as i
+        on d.org_code = i.institution_code
+        and d.org_level = 'institution'
+        and last_day(cast(d.period_month || '-01' as date)) between i.valid_from and i.valid_to
     where d.status in ('drifted', 'explained')
-    group by all
     order by d.period_month, d.status, d.org_level, d.statistic / d.threshold desc, d.org_code, d.feature
 """
 

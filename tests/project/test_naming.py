@@ -36,6 +36,8 @@ TERMS = {
     # cost growth
     "channel", "tier", "score", "z", "growth", "growth_low", "growth_high", "method",
     "answer", "answer_reason", "answer_until", "answered_by",
+    # drift
+    "feature", "subject", "statistic", "baseline_first_month", "baseline_last_month", "announced_change_ids",
 }  # fmt: skip
 LINEAGE = ["delivery_id", "source_file", "source_row"]
 COLUMNS = [

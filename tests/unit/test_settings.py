@@ -194,6 +194,8 @@ def test_settings_do_not_change():
         ("DRGQ_EXCELLENT_SCORE", "101"),
         ("DRGQ_EXCELLENT_SCORE", "ninety"),
         ("DRGQ_EXCELLENT_SCORE", "89.7"),
+        ("DRGQ_DRIFT_MONTHS", "all"),
+        ("DRGQ_DRIFT_BASELINE", "year"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(monkeypatch, name, value):
