@@ -38,7 +38,12 @@ GROUPING = "+int_weight__computed"
 FACTS = "+path:models/marts/core"
 # Groups follow the flow of the data, so that the graph of groups has no loops: what a step in Python hands back to dbt
 # belongs to the group of that step.
-GROUP_OF_STAGING = {"reference_set": "weight", "cost_growth": "cost_growth", "flag_review": "cost_growth", "drift": "drift"}
+GROUP_OF_STAGING = {
+    "reference_set": "weight",
+    "cost_growth": "cost_growth",
+    "flag_review": "cost_growth",
+    "drift": "drift",
+}
 
 
 class Translator(DagsterDbtTranslator):
