@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description="Measure; without a name, everything."
     )
-    parser.add_argument("what", nargs="?", choices=("group", "intake", "run", "gate", "hostile"))
+    parser.add_argument("what", nargs="?", choices=("group", "intake", "run", "gate", "hostile", "growth"))
     parser.add_argument(
         "--cases", type=int, default=2_000_000, help="group: of the first case list; the second has 4 x"
     )
@@ -34,6 +34,7 @@ def main() -> None:
     )
     parser.add_argument("--gigabytes", type=float, default=2, help="hostile: size of the endless files")
     parser.add_argument("--kind", help="hostile: only the kinds whose name has this in it")
+    parser.add_argument("--year-cases", type=int, default=1_200_000, help="growth: of each of the two years")
     given = parser.parse_args()
     if given.what in (None, "group"):
         bench_grouper(given.cases, given.sample)
@@ -48,6 +49,10 @@ def main() -> None:
         from tests.bench.gate import bench_gate
 
         bench_gate(given.month)
+    if given.what in (None, "growth"):
+        from tests.bench.growth import bench_growth
+
+        bench_growth(given.year_cases)
 
 
 if __name__ == "__main__":
