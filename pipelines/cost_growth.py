@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.evidence.gather import EVIDENCE_SCHEMA, gather_evidence
+from pipelines.model_card import write_model_card
 from pipelines.settings import Settings
 
 NUMBER = pa.decimal128(18, 6)
@@ -70,6 +71,20 @@ NUMBERS = (
     "complication_level", "relative_weight", "age_years", "is_female", "is_emergency", "diagnosis_count",
     "total_fee_yuan", "drug_fee_yuan", "consumable_fee_yuan", "examination_fee_yuan", "service_fee_yuan",
 )  # fmt: skip
+COUNTS = """
+    with scheme as (
+        select max(scheme_code) as scheme_code from marts.fct_case c where {month} = $last
+    )
+    select
+        max(scheme.scheme_code) as scheme_code,
+        count(*) as accepted_count,
+        count(*) filter (g.grouping_status is distinct from 'grouped') as ungrouped_count,
+        count(*) filter (g.grouping_status = 'grouped' and c.age_years is null) as without_age_count
+    from marts.fct_case c
+    cross join scheme
+    left join marts.fct_case_grouping g on c.case_id = g.case_id and scheme.scheme_code = g.scheme_code
+    where {month} between $last - 23 and $last
+"""
 
 
 @dataclass(frozen=True)
@@ -108,7 +123,8 @@ def list_periods(months: set[int]) -> tuple[dict[str, int], dict[str, str]]:
 def flag_periods(settings: Settings) -> CostGrowthSummary:
     """Judge every period of the warehouse; write `flag.parquet` and `evidence.parquet` under `<lake>/cost_growth`.
 
-    Beside it, `<home>/cost_growth/<period>.json` keeps the fitted expectation and the thresholds as text.
+    `<home>/cost_growth/<period>.json` keeps the fitted expectation and the thresholds as text, `<period>.md` is its
+    model card.
     """
     from models.cost_growth import flag_cost_growth  # noqa: PLC0415  (scikit-learn takes 3 s)
 
@@ -129,13 +145,12 @@ def flag_periods(settings: Settings) -> CostGrowthSummary:
             evidence.append(gather_evidence(connection, result.flags, result.units))
             of_mdc = result.flags[result.flags["unit_level"] == "mdc"]
             tiers[period] = {str(tier): int(count) for tier, count in of_mdc["tier"].value_counts().items()}
-            (cards / f"{period}.json").write_text(
-                json.dumps(
-                    {"model": result.model, "summary": result.summary},
-                    ensure_ascii=False, indent=1, sort_keys=True, default=str,
-                ),
-                encoding="utf-8",
-            )  # fmt: skip
+            counts = count_cases(connection, last)
+            kept = {"model": result.model, "summary": result.summary, "cases": counts}
+            text = json.dumps(kept, ensure_ascii=False, indent=1, sort_keys=True)
+            (cards / f"{period}.json").write_text(text, encoding="utf-8")
+            card = write_model_card(result.model, result.summary, counts)
+            (cards / f"{period}.md").write_text(card, encoding="utf-8")
     folder = settings.lake / "cost_growth"
     folder.mkdir(parents=True, exist_ok=True)
     # A flag without its evidence is no harm to a rerun, evidence without its flag would be.
@@ -156,6 +171,11 @@ def read_frame(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         f"select {', '.join(TEXTS)}, discharge_month, {numbers} from cost_case"
     ).to_arrow_table()
     return table.to_pandas(strings_to_categorical=True, self_destruct=True, split_blocks=True)
+
+
+def count_cases(connection: duckdb.DuckDBPyConnection, last: int) -> dict[str, int | str]:
+    """Return the scheme, the cases in force of the 24 months that end with `last`, and why some are not in the frame."""
+    return connection.sql(COUNTS.format(month=MONTH), params={"last": last}).to_arrow_table().to_pylist()[0]
 
 
 def _typed(flags: pd.DataFrame) -> pa.Table:

@@ -6,6 +6,7 @@ arrived.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,6 +113,24 @@ def encode_cases(cases: pd.DataFrame, windows: Windows) -> CaseArrays | str:
             "without_group": int((inside & ~keyed).sum()),
         },
     )
+
+
+def digest_cases(cases: CaseArrays) -> str:
+    """Return the SHA-256 of everything that the judgement reads, whatever the order of the rows was."""
+    digest = hashlib.sha256(cases.windows.period.encode())
+    for name, labels in cases.labels.items():
+        digest.update(f"{name}:{'|'.join(labels)}".encode())
+        digest.update(cases.codes[name].tobytes())
+    digest.update("|".join(cases.levels).encode())
+    numbers = [
+        cases.complication_level,
+        cases.relative_weight,
+        *cases.covariates.values(),
+        *cases.fees.values(),
+    ]
+    for values in (cases.is_relevelled, cases.month, *numbers):
+        digest.update(values.tobytes())
+    return digest.hexdigest()
 
 
 def _span(first: int, end: int) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from models.cost_growth.case import CaseArrays, encode_cases
+from models.cost_growth.case import CaseArrays, digest_cases, encode_cases
 from models.cost_growth.growth import (
     UnitGrowth,
     judge_change,
@@ -122,10 +122,10 @@ def flag_cost_growth(
         return _empty_result(encoded)
     levels = {level: find_units(encoded, level) for level in UNIT_LEVELS}
     growths: dict[str, dict[str, UnitGrowth]] = {level: {} for level in UNIT_LEVELS}
-    model = {}
+    model, used = {}, {}
     for channel in (*FEES, CODING):
         model[channel] = fit_expectation(encoded, channel, parameters)
-        _measure_channel(encoded, levels, channel, model[channel], growths, parameters)
+        used[channel] = _measure_channel(encoded, levels, channel, model[channel], growths, parameters)
     tables, flags, by_level = [], [], {}
     for level, units in levels.items():
         table, by_level[level] = _judge_units(encoded, units, growths[level], parameters)
@@ -139,7 +139,9 @@ def flag_cost_growth(
         "judged_last_month": name_month(encoded.windows.end - 1),
         "case_count": int(encoded.is_judged.sum()),
         "previous_case_count": int((~encoded.is_judged).sum()),
+        "input_digest": digest_cases(encoded),
         "left_out": encoded.left_out,
+        "channel": used,
         "unit_level": by_level,
     }
     reason = None
@@ -173,8 +175,11 @@ def _measure_channel(
     expectation: dict,
     growths: dict[str, dict[str, UnitGrowth]],
     parameters: CostGrowthParameters,
-) -> None:
-    """Add the channel's growth, and that of its trend if it is a component, to each level's growths."""
+) -> dict[str, int]:
+    """Add the channel's growth, and that of its trend if it is a component, to each level's growths.
+
+    Return how many cases were used, and how many were not by reason.
+    """
     used, residual = compute_residuals(cases, expectation, parameters)
     column = find_group_column(channel)
     slopes = [name for name, component in SLOPES.items() if component == channel]
@@ -189,6 +194,12 @@ def _measure_channel(
         for slope in slopes:
             change = measure_trend(cases, units, cells, residuals, parameters)
             growths[level][slope] = judge_change(cases, units, slope, change, parameters)
+    expected = np.isin(cases.labels[column], list(expectation["intercept"]))[cases.codes[column]]
+    return {
+        "used_count": int(used.sum()),
+        "without_expectation_count": int((~expected).sum()),
+        "without_value_count": int((expected & ~used).sum()),
+    }
 
 
 def _judge_units(

@@ -17,7 +17,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.cost_growth import read_cases
+from pipelines.cost_growth import COST_CASE, MONTH, read_frame
 from tests.bench.process import elsewhere
 
 INSTITUTIONS, MDCS, ADRGS_PER_MDC, DEPARTMENTS = 80, 24, 15, 20
@@ -46,7 +46,8 @@ def judge_warehouse(warehouse: Path) -> tuple[str, ...]:
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set threads to 2")
         connection.execute("set enable_progress_bar = false")
-        cases = read_cases(connection, JUDGED_YEAR * 12 + 11)
+        connection.execute(COST_CASE.format(month=MONTH), {"last": JUDGED_YEAR * 12 + 11})
+        cases = read_frame(connection)
     read = time.monotonic() - started
     result = flag_cost_growth(cases, str(JUDGED_YEAR))
     together = time.monotonic() - started

@@ -114,18 +114,46 @@ def test_flags_are_typed_and_exact(judged):
 
 def test_the_fitted_model_is_kept_as_text(judged):
     settings, _ = judged
-    assert [path.name for path in (settings.home / "cost_growth").iterdir()] == ["2019.json"]
+    assert sorted(path.name for path in (settings.home / "cost_growth").iterdir()) == ["2019.json", "2019.md"]
     card = json.loads((settings.home / "cost_growth" / "2019.json").read_text(encoding="utf-8"))
-    assert set(card) == {"model", "summary"}
+    assert set(card) == {"model", "summary", "cases"}
     assert (card["summary"]["baseline_first_month"], card["summary"]["judged_last_month"]) == (
         "2018-01",
         "2019-12",
     )
 
 
+def test_the_model_card_says_what_was_left_out(tmp_path):
+    settings = build(tmp_path, 2018, 2019)
+    change(
+        settings, "update marts.fct_case set grouping_status = 'ungrouped' where case_id = '2-3-2019-ES15'"
+    )
+    change(
+        settings,
+        "update marts.fct_case set age_years = null where case_id in ('2-4-2019-ES15', '2-4-2018-ES15')",
+    )
+    flag_periods(settings)
+    card = (settings.home / "cost_growth" / "2019.md").read_text(encoding="utf-8")
+    table = [line for line in card.splitlines() if line.count(" | ") == 1]
+    rows = dict(line.strip("| ").split(" | ") for line in table)
+    counts = (
+        "两个期间的生效病例",
+        "未入组，不参与",
+        "年龄不明，不参与",
+        "参与，对照期间",
+        "参与，被判别期间",
+    )
+    assert [rows[name] for name in counts] == ["1,920", "1", "2", "959", "958"]
+    digest = json.loads((settings.home / "cost_growth" / "2019.json").read_text(encoding="utf-8"))["summary"][
+        "input_digest"
+    ]
+    assert digest in card and "LinearRegression" in card and "不是结论" in card
+
+
 def test_judging_again_writes_the_same_bytes(judged):
     settings, summary = judged
-    paths = [settings.lake / "cost_growth" / "flag.parquet", settings.home / "cost_growth" / "2019.json"]
+    cards = settings.home / "cost_growth"
+    paths = [settings.lake / "cost_growth" / "flag.parquet", cards / "2019.json", cards / "2019.md"]
     before = [path.read_bytes() for path in paths]
     assert flag_periods(settings) == summary
     assert [path.read_bytes() for path in paths] == before
@@ -151,10 +179,8 @@ def test_every_year_is_judged_against_the_year_before(tmp_path):
     settings = build(tmp_path, 2018, 2019, 2020)
     summary = flag_periods(settings)
     assert set(summary.tier_counts) | set(summary.reasons) == {"2019", "2020"}
-    assert sorted(path.name for path in (settings.home / "cost_growth").iterdir()) == [
-        "2019.json",
-        "2020.json",
-    ]
+    kept = sorted(path.name for path in (settings.home / "cost_growth").iterdir())
+    assert kept == ["2019.json", "2019.md", "2020.json", "2020.md"]
     assert {row["period"] for row in written(settings).to_pylist()} == {"2019"}, (
         "in 2020 the rise is gone again"
     )

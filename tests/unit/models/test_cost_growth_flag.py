@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.cost_growth import CHANNELS, UNIT_LEVELS, CostGrowthParameters, flag_cost_growth
+from models.cost_growth import (
+    CHANNELS,
+    FEES,
+    UNIT_LEVELS,
+    CostGrowthParameters,
+    compare_expectations,
+    flag_cost_growth,
+)
 from models.cost_growth.flag import FLAG_COLUMNS, UNIT_COLUMNS, make_flag_id
 from tests.evaluation.scoring import DETECTOR, score_city
 from tests.evaluation.summary import summarise
@@ -179,3 +186,23 @@ def test_input_is_not_changed(planted_world):
     before = cases.copy()
     flag_cost_growth(cases, PERIOD)
     pd.testing.assert_frame_equal(cases, before)
+
+
+def test_gradient_boosting_is_held_against_the_linear_expectation(planted_world):
+    cases = planted_world[0]
+    table = compare_expectations(cases, PERIOD)
+    assert list(table["expectation"]) == ["linear", "gradient_boosting"] * len(FEES)
+    assert (table.groupby("channel")["case_count"].nunique() == 1).all()
+    by = table.pivot(index="channel", columns="expectation", values="error_deviation")
+    # Severity is linear in log cost here: a flexible model has nothing to find, and little to lose.
+    assert (by["linear"] < 1.02 * by["gradient_boosting"]).all()
+    assert (table["mean_error"].abs() < 0.05).all()
+    pd.testing.assert_frame_equal(table, compare_expectations(cases, PERIOD))
+
+
+def test_gradient_boosting_finds_what_the_linear_expectation_cannot(planted_world):
+    cases = planted_world[0]
+    step = np.where((cases["age_years"] > 80) & (cases["is_emergency"] > 0), 3.0, 1.0)
+    table = compare_expectations(cases.assign(drug_fee_yuan=cases["drug_fee_yuan"] * step), PERIOD)
+    drug = table[table["channel"] == "drug"].set_index("expectation")["error_deviation"]
+    assert drug["gradient_boosting"] < 0.97 * drug["linear"]
