@@ -196,7 +196,7 @@ def test_gradient_boosting_is_held_against_the_linear_expectation(planted_world)
     by = table.pivot(index="channel", columns="expectation", values="error_deviation")
     # Severity is linear in log cost here: a flexible model has nothing to find, and little to lose.
     assert (by["linear"] < 1.02 * by["gradient_boosting"]).all()
-    assert (table["mean_error"].abs() < 0.05).all()
+    assert (table["mean_error"].abs() < 0.15).all()
     pd.testing.assert_frame_equal(table, compare_expectations(cases, PERIOD))
 
 
