@@ -46,5 +46,5 @@ docs: setup ## write the pages of fields and rules, and the data dictionary as o
 bench: setup ## measure grouper, intake, whole run and gate: seconds and peak memory (one of them: WHAT=group, intake, run or gate)
 	@$(BIN)/python -m tests.bench $(WHAT)
 
-evaluate: setup ## judge invented cities in which every true growth is known: docs/evaluation.md (about five minutes)
+evaluate: setup ## judge invented cities in which every true growth is known: docs/evaluation.md (minutes)
 	@$(BIN)/python -m tests.evaluation

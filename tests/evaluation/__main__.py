@@ -13,10 +13,11 @@ import pandas as pd
 
 from pipelines.settings import PROJECT_ROOT
 from tests.evaluation.report import write_report
-from tests.evaluation.scoring import Outcome, score_city
+from tests.evaluation.scoring import Outcome, measure_expectations, score_city
 from tests.evaluation.worlds import WORLDS
 
 FIRST_SEED, SEED_COUNT = 1001, 20
+YARDSTICK_COUNT = 3  # cities of the base world; the ratio hardly varies
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
         outcomes = _watch(pool.map(score_city, *zip(*cities, strict=True)), len(cities))
+        held = [city for city in cities if city[0].name == "base"][:YARDSTICK_COUNT]
+        yardstick = list(pool.map(measure_expectations, *zip(*held, strict=True)))
     chosen = {
         "--seeds": "" if options.seeds == SEED_COUNT else str(options.seeds),
         "--first-seed": "" if options.first_seed == FIRST_SEED else str(options.first_seed),
@@ -42,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     said = " ".join(f"{option} {value}" for option, value in chosen.items() if value)
     command = f"python -m tests.evaluation {said}" if said else "make evaluate"
-    gates = write_report(outcomes, pd.DataFrame(), command, options.out)
+    gates = write_report(
+        outcomes, pd.concat(yardstick) if yardstick else pd.DataFrame(), command, options.out
+    )
     for gate in gates:
         state = "–" if gate.is_met is None else "达到" if gate.is_met else "未达到"
         print(f"{state}\t{gate.world}\t{gate.title}\t{gate.value}")

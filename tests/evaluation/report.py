@@ -17,6 +17,7 @@ from tests.evaluation.measures import bootstrap, wilson
 from tests.evaluation.scoring import DETECTOR, Outcome
 from tests.evaluation.summary import (
     GROWN,
+    LEVELS,
     METHODS,
     RATES,
     Estimate,
@@ -31,6 +32,7 @@ from tests.evaluation.worlds import COMPONENTS, WORLDS
 MET, NOT_MET, UNKNOWN = "达到", "**未达到**", "–"
 SIZE_BANDS = ((0.0, 0.25), (0.25, 0.40), (0.40, 1.0))
 CHARTS = {"average_precision": "evaluation-average-precision.svg", "false_rate": "evaluation-false-rate.svg"}
+TIER_TITLES = {"red": "red", "amber": "red and amber"}
 CHANNEL_GROUPS = {
     "total": ("total",),
     "components": COMPONENTS,
@@ -71,8 +73,8 @@ def write_report(
 ) -> list[Gate]:
     """Write the report to `path` and its charts to `images/` beside it; return what was held against what.
 
-    `yardstick` has a row per seed, channel and expectation; empty if it was not measured. `command` is what the
-    report names.
+    `yardstick` has the rows of `measure_expectations`, none if it was not measured. `command` is what the report
+    names.
     """
     worlds = list(dict.fromkeys(outcome.world for outcome in outcomes))
     by_world = {world: [outcome for outcome in outcomes if outcome.world == world] for world in worlds}
@@ -122,7 +124,7 @@ def _verdict(gates: Sequence[Gate], worlds: Sequence[str]) -> str:
         lines += [f"{len(short)} of {len(gates)} fall short (未达到):", ""]
         lines += [f"- {gate.world}: {gate.title}; found {gate.value}." for gate in short]
     else:
-        lines += [f"All {len(gates)} are reached."]
+        lines += [f"None of {len(gates)} falls short."]
     titles = list(dict.fromkeys(gate.title for gate in gates))
     cells = {(gate.world, gate.title): f"{gate.value} {_mark(gate)}" for gate in gates}
     rows = [[title, *(cells.get((world, title), "") for world in worlds)] for title in titles]
@@ -141,15 +143,15 @@ def _false_flags(summaries: Sequence[Summary]) -> str:
     for summary in summaries:
         planted = WORLDS[summary.world].planted > 0
         rates = [
-            f"{summary.flag_count[tier]}: {_rate(summary.false_rate[tier])}" if planted and summary.flag_count[tier]
-            else str(summary.flag_count[tier])
-            for tier in RATES
-        ]  # fmt: skip
+            f"{count}: {_rate(summary.false_rate[key])}" if planted and count else str(count)
+            for key, count in summary.flag_count.items()
+        ]
         rows.append(
             [
                 summary.world,
                 _number(summary.unit_count, 0),
                 *rates,
+                _rate(summary.false_unit_rate) if planted else "",
                 _estimate(summary.per_city["amber"], 1),
                 _estimate(summary.per_city["grey"], 1),
                 percent(summary.quiet_share),
@@ -157,19 +159,26 @@ def _false_flags(summaries: Sequence[Summary]) -> str:
                 f"{summary.grown_count} of {summary.false_count}",
             ]
         )
-        tiers = [tier for tier, rate in RATES.items() if summary.flag_count[tier] < summary.city_count / rate]
-        if planted and tiers:
-            few.append(f"{summary.world} ({', '.join(tiers)})")
+        lists = [
+            f"{level.upper()} {tier}"
+            for (level, tier), count in summary.flag_count.items()
+            if count < summary.city_count / RATES[tier]
+        ]
+        if planted and lists:
+            few.append(f"- {summary.world}: {', '.join(lists)}")
     header = [
-        "world", "units", "red flags: false", "red and amber: false", "red and amber a city", "with grey",
-        "cities without red or amber", "by the mirror tail", f"false, but grew ≥ {percent(GROWN)}",
+        "world", "units", *(f"{level.upper()}, {TIER_TITLES[tier]}: false" for level in LEVELS for tier in RATES),
+        "units flagged: false", "red and amber a city", "with grey", "cities without red or amber", "by the mirror tail",
+        f"false, but grew ≥ {percent(GROWN)}",
     ]  # fmt: skip
     note = (
-        f"""
-Fewer flags a city than 1/α (10 for red, 5 for red and amber), on average: {"; ".join(few)}.
-There the mirror tail mostly cannot fire and Benjamini-Hochberg decides, and the rate can be read from the pool of all
-cities alone.
+        """
+Fewer flags a city than 1/α (10 red, or 5 red and amber), on average; there the mirror tail mostly cannot fire and
+Benjamini-Hochberg decides, and the rate can be read from the pool of all cities alone:
+
 """
+        + "\n".join(few)
+        + "\n"
         if few
         else ""
     )
@@ -179,9 +188,11 @@ cities alone.
             "",
             *_table(header, rows),
             "",
-            "A flag is false if nothing was planted in its unit. Nominal are 10 % for red and 20 % for red and amber. The",
-            "last column counts the false ones whose fee truly rose by that much through drift: nobody's plan, but no error",
-            "of measurement either.",
+            "A flag is false if nothing was planted in its unit, an institution's MDC or one of its ADRG. Nominal are 10 %",
+            "for red and 20 % for red and amber, in each of the two lists. *Units flagged*: institutions' MDC with a red or",
+            "amber flag in either list; the share of false ones is larger, since the lists agree on what is true more often",
+            "than on what is false. The last column counts the false flags whose fee truly rose by that much through drift:",
+            "nobody's plan, but no error of measurement either.",
             note,
             f"![Realised share of false flags](images/{CHARTS['false_rate']})",
             "",
@@ -353,13 +364,34 @@ def _intervals(by_world: dict[str, list[Outcome]], summaries: Sequence[Summary])
 def _yardstick(yardstick: pd.DataFrame) -> str:
     if yardstick.empty:
         return ""
+    means = yardstick.groupby(["channel", "expectation"], sort=False)[
+        ["error_deviation", "mean_absolute_error"]
+    ].mean()
+    rows = []
+    for channel in yardstick["channel"].unique():
+        linear, boosted = (means.loc[(channel, name)] for name in ("linear", "gradient_boosting"))
+        rows.append([channel])
+        for measure in means.columns:
+            ratio = linear[measure] / boosted[measure]
+            rows[-1] += [_number(linear[measure], 4), _number(boosted[measure], 4), _number(ratio, 3)]
+    header = [
+        "channel",
+        "deviation, linear",
+        "boosting",
+        "ratio",
+        "mean absolute error, linear",
+        "boosting",
+        "ratio",
+    ]
     return "\n".join(
         [
             "## The expected cost, linear against gradient boosting",
             "",
-            "Both are fitted on the earlier year and predict the log fee of the later one (base world).",
+            "Both are fitted on the earlier year and asked for the log fee of the later one, about its mean (base world,",
+            f"{yardstick['seed'].nunique()} cities). A ratio under 1: the linear expectation, which the detector uses,",
+            "is the better one.",
             "",
-            *_table(list(yardstick.columns), yardstick.astype(str).to_numpy().tolist()),
+            *_table(header, rows),
             "",
         ]
     )
@@ -418,15 +450,15 @@ def _draw_charts(summaries: Sequence[Summary]) -> dict[str, str]:
     rates = [
         Track(
             summary.world,
-            "  ".join(f"{tier} {_rate(summary.false_rate[tier])}" for tier in RATES),
-            [(_dot(summary.false_rate[tier][0]), "") for tier in reversed(RATES)],
+            "  ".join(f"{tier} {_rate(summary.false_rate['mdc', tier])}" for tier in RATES),
+            [(_dot(summary.false_rate["mdc", tier][0] * 100), "") for tier in reversed(RATES)],
         )
         for summary in planted
     ]
     charts = {
         "average_precision": dumbbells(("best baseline", "detector"), [("Average precision", precision)], ""),
         "false_rate": dumbbells(
-            ("red and amber, nominal 0.2", "red, nominal 0.1"), [("Realised false share", rates)], ""
+            ("red and amber, nominal 20 %", "red, nominal 10 %"), [("False flags of MDC, %", rates)], ""
         ),
     }
     return {name: _stand_alone(chart) for name, chart in charts.items()}

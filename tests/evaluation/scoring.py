@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from models.cost_growth import flag_cost_growth
+from models.cost_growth import compare_expectations, flag_cost_growth
 from tests.evaluation.baselines import UNIT, score_baselines
 from tests.evaluation.measures import average_precision, precision_at
 from tests.evaluation.worlds import PERIOD, World, build_world
@@ -34,9 +34,9 @@ class Ranking:
 class Outcome:
     """One judged city.
 
-    `flags` (one row each): tier, method, kind, is_true, is_named, true_growth of its fee in its unit. `planted`
-    (raised units of enough cases): kind, size, is_found. `intervals` (judged units × channels): channel,
-    is_covered, and whether its unit is_planted, is_flagged red or amber.
+    `flags` (one row each): unit_level, unit (institution and MDC), tier, method, kind, is_true, is_named, true_growth
+    of its fee in its MDC. `planted` (raised units of enough cases): kind, size, is_found. `intervals` (judged units ×
+    channels): channel, is_covered, and whether its unit is_planted, is_flagged red or amber.
     """
 
     world: str
@@ -80,6 +80,11 @@ def score_city(world: World, seed: int, detector: Detector = ask_detector) -> Ou
     )  # fmt: skip
 
 
+def measure_expectations(world: World, seed: int) -> pd.DataFrame:
+    """Return how far off the linear and the gradient-boosting expectation are in a city: `compare_expectations`."""
+    return compare_expectations(build_world(world, seed)[0], PERIOD).assign(seed=seed)
+
+
 def _find_evaluated(cases: pd.DataFrame) -> pd.MultiIndex:
     """The units with enough cases in both years."""
     year = (cases["discharge_month"] // 12).rename("year")
@@ -104,6 +109,8 @@ def _compare_flags(flags: pd.DataFrame, planted: pd.DataFrame, truth: pd.DataFra
     fee = pd.MultiIndex.from_frame(flags[UNIT].assign(channel=named))
     return pd.DataFrame(
         {
+            "unit_level": flags["unit_level"].to_numpy(),
+            "unit": ["|".join(key) for key in unit],
             "tier": flags["tier"].to_numpy(),
             "method": flags["method"].to_numpy(),
             "kind": cause["kind"].fillna("").to_numpy(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from tests.evaluation.scoring import DETECTOR, Outcome
 from tests.evaluation.worlds import WORLDS
 
 METHODS = (DETECTOR, *BASELINES)
+LEVELS = ("mdc", "adrg")
 RATES = {"red": 0.10, "amber": 0.20}  # nominal; amber is red or amber
 TIERS = {"red": ("red",), "amber": ("red", "amber"), "grey": ("red", "amber", "grey")}
 # What the judgement is held against.
@@ -37,7 +39,9 @@ Estimate = tuple[float, float, float]  # value, low, high of its 95 % interval
 class Summary:
     """A world over all seeds. Estimates are (value, low, high); counts are sums over the cities.
 
-    `false_rate` by red and amber: share of flags on units where nothing was planted; `per_city` by tier: flags of
+    `flag_count` and `false_rate` by (unit level, tier): flags, and the share of them on units where nothing was
+    planted; `false_unit_rate`: that of the institutions' MDC that have a red or amber flag, of their own or of an
+    ADRG; `per_city` by tier: flags of
     that tier or a graver one; `grown_count`: of the false ones, those whose fees truly rose by 10 % without
     anybody's plan; `precision`, `top_20`, `flags_per_city`, `flag_precision` by method.
     """
@@ -46,8 +50,9 @@ class Summary:
     city_count: int
     unit_count: float
     planted_count: int
-    flag_count: dict[str, int]
-    false_rate: dict[str, Estimate]
+    flag_count: dict[tuple[str, str], int]
+    false_rate: dict[tuple[str, str], Estimate]
+    false_unit_rate: Estimate
     false_count: int
     grown_count: int
     per_city: dict[str, Estimate]
@@ -76,12 +81,17 @@ class Gate:
 
 def summarise(outcomes: Sequence[Outcome]) -> Summary:
     """Pool the cities of one world."""
-    flags = [outcome.flags for outcome in outcomes]
+    flags = [outcome.flags.assign(city=number) for number, outcome in enumerate(outcomes)]
     every = pd.concat(flags, ignore_index=True)
     serious = every[every["tier"].isin(TIERS["amber"])]
     hits, misses = serious[serious["is_true"]], serious[~serious["is_true"]]
     planted = pd.concat([outcome.planted for outcome in outcomes], ignore_index=True)
-    of_tier = {tier: every[every["tier"].isin(tiers)] for tier, tiers in TIERS.items()}
+    lists = {
+        (level, tier): every[(every["unit_level"] == level) & every["tier"].isin(TIERS[tier])]
+        for level in LEVELS
+        for tier in RATES
+    }
+    flagged_units = serious.drop_duplicates(["city", "unit"])
     ones = np.ones(len(outcomes))
     ranked = {method: [outcome.rankings[method] for outcome in outcomes] for method in METHODS}
     counts = [frame["tier"].isin(TIERS["amber"]).sum() for frame in flags]
@@ -91,10 +101,9 @@ def summarise(outcomes: Sequence[Outcome]) -> Summary:
         city_count=len(outcomes),
         unit_count=float(np.mean([outcome.unit_count for outcome in outcomes])),
         planted_count=len(planted),
-        flag_count={tier: len(frame) for tier, frame in of_tier.items()},
-        false_rate={
-            tier: wilson(int((~of_tier[tier]["is_true"]).sum()), len(of_tier[tier])) for tier in RATES
-        },
+        flag_count={key: len(frame) for key, frame in lists.items()},
+        false_rate={key: wilson(int((~frame["is_true"]).sum()), len(frame)) for key, frame in lists.items()},
+        false_unit_rate=wilson(int((~flagged_units["is_true"]).sum()), len(flagged_units)),
         false_count=len(misses),
         grown_count=int((misses["true_growth"] >= GROWN).sum()),
         per_city={
@@ -147,10 +156,11 @@ def judge(summary: Summary) -> list[Gate]:
         )
         if summary.world == "base":
             hold(f"AP ≥ {LEAST_BASE_PRECISION:.2f}", f"{ours:.2f}", ours >= LEAST_BASE_PRECISION)
-        for tier, nominal in RATES.items():
-            rate = summary.false_rate[tier][0]
+        for level, (tier, nominal) in product(LEVELS, RATES.items()):
+            rate = summary.false_rate[level, tier][0]
             is_met = None if math.isnan(rate) else rate <= nominal + RATE_SLACK
-            hold(f"{tier}: false ≤ {percent(nominal + RATE_SLACK)}", percent(rate, 1), is_met)
+            title = f"{level.upper()}, {tier}: false ≤ {percent(nominal + RATE_SLACK)}"
+            hold(title, percent(rate, 1), is_met)
         named = summary.named[0]
         hold(
             f"component named ≥ {percent(LEAST_NAMED)}",

@@ -59,7 +59,11 @@ def outcome(flags, planted, covered, world="base"):
         flags=pd.DataFrame(flags, columns=["tier", "is_true", "is_named"])
         .astype({"is_true": bool, "is_named": bool})
         .assign(
-            method="mirror_tail", kind="drug", true_growth=[0.02 if not flag[1] else 0.3 for flag in flags]
+            unit_level="mdc",
+            unit=[f"unit {number}" for number in range(len(flags))],
+            method="mirror_tail",
+            kind="drug",
+            true_growth=[0.02 if not flag[1] else 0.3 for flag in flags],
         ),
         planted=pd.DataFrame({"kind": "drug", "size": 0.3, "is_found": planted}),
         intervals=pd.DataFrame(
@@ -76,9 +80,15 @@ def test_rates_are_pooled_over_the_cities():
     )
     second = outcome([("red", False, False)], [False], [True] * 10)
     summary = summarise([first, second])
-    assert summary.flag_count == {"red": 3, "amber": 4, "grey": 5}
-    assert summary.false_rate["red"][0] == pytest.approx(1 / 3)
-    assert summary.false_rate["amber"][0] == pytest.approx(2 / 4)
+    assert summary.flag_count == {
+        ("mdc", "red"): 3,
+        ("mdc", "amber"): 4,
+        ("adrg", "red"): 0,
+        ("adrg", "amber"): 0,
+    }
+    assert summary.false_rate["mdc", "red"][0] == pytest.approx(1 / 3)
+    assert summary.false_rate["mdc", "amber"][0] == pytest.approx(2 / 4)
+    assert summary.false_unit_rate[0] == pytest.approx(2 / 4)
     assert (summary.false_count, summary.grown_count) == (2, 0)
     assert summary.per_city["amber"][0] == 2.0
     assert summary.per_city["grey"][0] == 2.5
@@ -89,11 +99,23 @@ def test_rates_are_pooled_over_the_cities():
     assert verdicts == {
         "AP ≥ 2 × best baseline": True,
         "AP ≥ 0.70": True,
-        "red: false ≤ 15 %": False,
-        "amber: false ≤ 25 %": False,
+        "MDC, red: false ≤ 15 %": False,
+        "MDC, amber: false ≤ 25 %": False,
+        "ADRG, red: false ≤ 15 %": None,
+        "ADRG, amber: false ≤ 25 %": None,
         "component named ≥ 90 %": False,
         "intervals cover 90 % to 99 %": True,
     }
+
+
+def test_a_unit_in_both_lists_is_one_unit():
+    city = outcome([("red", True, True), ("red", True, True), ("amber", False, False)], [True], [True] * 10)
+    city.flags["unit_level"] = ["mdc", "adrg", "adrg"]
+    city.flags["unit"] = ["A|B", "A|B", "A|C"]
+    summary = summarise([city])
+    assert summary.false_rate["mdc", "amber"][0] == 0.0
+    assert summary.false_rate["adrg", "amber"][0] == pytest.approx(1 / 2)
+    assert summary.false_unit_rate[0] == pytest.approx(1 / 2)
 
 
 def test_quiet_worlds_are_held_to_one_flag_a_city():
@@ -175,7 +197,7 @@ def judged_units(cases):
 
 
 def flag(units, channel):
-    return units[UNIT].assign(channel=channel, tier="red", method="mirror_tail")
+    return units[UNIT].assign(unit_level="mdc", channel=channel, tier="red", method="mirror_tail")
 
 
 def guess(cases, period):
@@ -195,7 +217,7 @@ def test_a_detector_that_guesses_falls_short(tmp_path):
     )
     assert [gate.title for gate in gates if gate.is_met] == []
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
-    assert "6 of 6 fall short (未达到)" in text
+    assert "6 of 8 fall short (未达到)" in text
     assert text.count("**未达到**") == 6
 
 
@@ -219,8 +241,12 @@ def test_a_detector_that_knows_reaches_everything(tmp_path):
     outcomes = [score_city(TINY, seed, know) for seed in (1, 2)]
     assert [outcome.rankings[DETECTOR].average_precision for outcome in outcomes] == [1.0, 1.0]
     gates = write_report(outcomes, pd.DataFrame(), "know", tmp_path / "page.md")
-    assert [(gate.title, gate.value) for gate in gates if not gate.is_met] == []
-    assert "All 6 are reached" in (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert [(gate.title, gate.value) for gate in gates if gate.is_met is False] == []
+    assert [gate.title for gate in gates if gate.is_met is None] == [
+        "ADRG, red: false ≤ 15 %",
+        "ADRG, amber: false ≤ 25 %",
+    ]
+    assert "None of 8 falls short" in (tmp_path / "page.md").read_text(encoding="utf-8")
 
 
 def test_the_command_writes_the_same_page_however_many_processes(tmp_path):
