@@ -15,6 +15,8 @@ import pandas as pd
 from models.cost_growth.case import CaseArrays, digest_cases, encode_cases
 from models.cost_growth.growth import (
     UnitGrowth,
+    compare_severe_with_others,
+    discount_coding,
     judge_change,
     measure_level,
     measure_trend,
@@ -26,7 +28,14 @@ from models.cost_growth.naming import name_channels
 from models.cost_growth.parameters import CHANNELS, CODING, FEES, SLOPES, CostGrowthParameters
 from models.cost_growth.period import find_windows, name_month
 from models.cost_growth.residual import compute_residuals, find_group_column, fit_expectation
-from models.cost_growth.threshold import Verdict, combine_channels, compute_p_values, judge_scores
+from models.cost_growth.threshold import (
+    BENJAMINI_HOCHBERG,
+    Verdict,
+    adjust_benjamini_hochberg,
+    combine_channels,
+    compute_p_values,
+    judge_scores,
+)
 from models.cost_growth.unit import UNIT_LEVELS, Units, find_cells, find_units
 
 FLAG_COLUMNS = {
@@ -122,13 +131,13 @@ def flag_cost_growth(
         return _empty_result(encoded)
     levels = {level: find_units(encoded, level) for level in UNIT_LEVELS}
     growths: dict[str, dict[str, UnitGrowth]] = {level: {} for level in UNIT_LEVELS}
-    model, used = {}, {}
+    model, used, severe = {}, {}, {}
     for channel in (*FEES, CODING):
         model[channel] = fit_expectation(encoded, channel, parameters)
-        used[channel] = _measure_channel(encoded, levels, channel, model[channel], growths, parameters)
+        used[channel] = _measure_channel(encoded, levels, model[channel], growths, severe, parameters)
     tables, flags, by_level = [], [], {}
     for level, units in levels.items():
-        table, by_level[level] = _judge_units(encoded, units, growths[level], parameters)
+        table, by_level[level] = _judge_units(encoded, units, growths[level], severe[level], parameters)
         if level in FLAGGED_LEVELS:
             flags.append(_flag_frame(table, parameters))
         tables.append(table)
@@ -171,15 +180,17 @@ def make_flag_id(unit: tuple[str | None, ...], period: str, channel: str) -> str
 def _measure_channel(
     cases: CaseArrays,
     levels: dict[str, Units],
-    channel: str,
     expectation: dict,
     growths: dict[str, dict[str, UnitGrowth]],
+    severe: dict[str, np.ndarray],
     parameters: CostGrowthParameters,
 ) -> dict[str, int]:
     """Add the channel's growth, and that of its trend if it is a component, to each level's growths.
 
-    Return how many cases were used, and how many were not by reason.
+    The total, which comes before coding, leaves what severe cases cost against the others in `severe`. Return
+    how many cases were used, and how many were not by reason.
     """
+    channel = expectation["channel"]
     used, residual = compute_residuals(cases, expectation, parameters)
     column = find_group_column(channel)
     slopes = [name for name, component in SLOPES.items() if component == channel]
@@ -191,6 +202,8 @@ def _measure_channel(
             residuals = place_residuals(cases, cells, channel, used, residual)
         change = measure_level(cases, units, cells, residuals, parameters)
         growths[level][channel] = judge_change(cases, units, channel, change, parameters)
+        if channel == "total":
+            severe[level] = compare_severe_with_others(cases, units, used, residual, parameters)
         for slope in slopes:
             change = measure_trend(cases, units, cells, residuals, parameters)
             growths[level][slope] = judge_change(cases, units, slope, change, parameters)
@@ -203,15 +216,29 @@ def _measure_channel(
 
 
 def _judge_units(
-    cases: CaseArrays, units: Units, growths: dict[str, UnitGrowth], parameters: CostGrowthParameters
+    cases: CaseArrays,
+    units: Units,
+    growths: dict[str, UnitGrowth],
+    severe_z: np.ndarray,
+    parameters: CostGrowthParameters,
 ) -> tuple[pd.DataFrame, dict]:
-    """Return (a row per unit × channel with tier and method, the level's summary)."""
-    z = np.column_stack([growths[channel].z for channel in CHANNELS])
+    """Return (a row per unit × channel with tier and method, the level's summary).
+
+    A rise of coding that is beyond chance, but that cost does not tell from sicker patients, is grey.
+    """
+    borne_out = {**growths, CODING: discount_coding(growths[CODING], severe_z, parameters)}
+    z = np.column_stack([borne_out[channel].z for channel in CHANNELS])
     scores = combine_channels(z)
     judged = ~np.isnan(scores)
     verdicts = _judge_tiers(scores[judged], (~np.isnan(z)).sum(axis=1)[judged], parameters)
     tier, method, rate = _assign_tiers(judged, verdicts)
-    table = _unit_frame(cases, units, growths, scores)
+    named = name_channels(borne_out, np.where(scores < 0, -1.0, 1.0))
+    open_coding, open_rate = _find_open_coding(growths[CODING].z, tier, parameters)
+    tier[open_coding], method[open_coding], named[open_coding] = "grey", BENJAMINI_HOCHBERG, CODING
+    rate[open_coding] = open_rate
+    # The order is that of all evidence, coding's too; only the tiers ask what cost bears out.
+    shown = combine_channels(np.column_stack([growths[channel].z for channel in CHANNELS]))
+    table = _unit_frame(cases, units, growths, shown, named)
     number = table.pop("unit").to_numpy()
     table["false_discovery_rate"] = _round(rate[number])
     summary = {
@@ -257,12 +284,25 @@ def _assign_tiers(
     return tier, method, rate
 
 
+def _find_open_coding(
+    z: np.ndarray, tier: np.ndarray, parameters: CostGrowthParameters
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (units of no graver tier whose share of severe cases rose at the red rate, their rates)."""
+    judged = np.flatnonzero(~np.isnan(z))
+    rates = adjust_benjamini_hochberg(compute_p_values(z[judged], np.ones(judged.size)))
+    found = (rates <= parameters.red_rate) & np.isin(tier[judged], ("", "grey"))
+    return judged[found], rates[found]
+
+
 def _unit_frame(
-    cases: CaseArrays, units: Units, growths: dict[str, UnitGrowth], scores: np.ndarray
+    cases: CaseArrays,
+    units: Units,
+    growths: dict[str, UnitGrowth],
+    scores: np.ndarray,
+    named: np.ndarray,
 ) -> pd.DataFrame:
     """Return a row per unit × channel with the number of its unit, sorted by unit and channel."""
     judged = ~np.isnan(scores)
-    named = name_channels(growths, np.where(scores < 0, -1.0, 1.0))
     placed = units.of_case >= 0
     all_cases = [
         np.bincount(units.of_case[placed & rows], minlength=units.count)

@@ -7,14 +7,14 @@ worth a flag is not decided here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.cost_growth.case import CaseArrays
 from models.cost_growth.parameters import CODING, CostGrowthParameters
 from models.cost_growth.period import MONTH_COUNT
-from models.cost_growth.unit import Cells, Units
+from models.cost_growth.unit import Cells, Units, find_cells
 
 JUDGED, TOO_FEW_CASES, TOO_FEW_PEERS = "judged", "too_few_cases", "too_few_peers"
 LEVEL_CHANGED, TOO_FEW_MONTHS = "level_changed", "too_few_months"
@@ -203,6 +203,48 @@ def judge_change(
         overdispersion=overdispersion,
         scale=scale,
     )
+
+
+def compare_severe_with_others(
+    cases: CaseArrays, units: Units, used: np.ndarray, residual: np.ndarray, parameters: CostGrowthParameters
+) -> np.ndarray:
+    """Return per unit the score of the change in what severe cases cost beyond expectation, against the others.
+
+    Of sicker patients nothing changes; of cases that are only called severe the score falls. `used` and
+    `residual` are of the total fee. A change of the whole unit cancels, and the city's median is taken out;
+    nan where either kind has fewer than `minimum_severe_count` cases in a window.
+    """
+    known = used & ~np.isnan(cases.complication_level)
+    severe = np.nan_to_num(cases.complication_level) > 0
+    halves = Units(
+        units.level,
+        {column: np.repeat(codes, 2) for column, codes in units.codes.items()},
+        np.where(units.of_case >= 0, units.of_case * 2 + severe, -1),
+        {},
+    )
+    cells = find_cells(cases, halves, "drg_code")
+    residuals = place_residuals(cases, cells, "total", known, residual[known[used]])
+    few = replace(parameters, minimum_case_count=parameters.minimum_severe_count)
+    change = measure_level(cases, halves, cells, residuals, few)
+    contrast = change.own[1::2] - change.own[0::2]
+    deviation = np.sqrt(change.sampling[1::2] + change.sampling[0::2])
+    found = ~np.isnan(contrast) & (np.nan_to_num(deviation) > 0)
+    z = np.full(units.count, np.nan)
+    if found.any():
+        z[found] = (contrast[found] - np.median(contrast[found])) / deviation[found]
+        z /= _null_scale(z, parameters.minimum_tail_unit_count)
+    return z
+
+
+def discount_coding(coding: UnitGrowth, severe_z: np.ndarray, parameters: CostGrowthParameters) -> UnitGrowth:
+    """Return coding with the scores that cost bears out: a rise needs severe cases that became cheaper.
+
+    Rises and falls are treated alike, so that falls still show what chance does. Where cost does not tell,
+    the score is 0: it may be sicker patients.
+    """
+    unbacked = np.nan_to_num(-np.sign(coding.z) * severe_z) * parameters.backing_factor
+    z = np.sign(coding.z) * np.minimum(np.abs(coding.z), np.maximum(unbacked, 0.0))
+    return replace(coding, z=z)
 
 
 def choose_circles(units: Units, is_judged: np.ndarray, minimum_count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -52,6 +52,10 @@ class CostGrowthParameters:
     # Without weights the money that added complications bring is unknown; fewer than 10 of them are fewer than
     # a reviewer draws as a sample.
     minimum_severe_count: float = 10.0
+    # A unit whose patients really became sicker codes more as well, but then its severe cases cost what severe
+    # cases cost. Such units are few, so their test may be laxer than that of all units: a score of 3.3 (1 in
+    # 2000) asks for 2.2 (1 in 70) of it.
+    backing_factor: float = 1.5
 
     def __post_init__(self) -> None:
         """Refuse numbers with which the method has no meaning."""

@@ -10,6 +10,8 @@ from models.cost_growth import CostGrowthParameters
 from models.cost_growth.case import encode_cases
 from models.cost_growth.growth import (
     choose_circles,
+    compare_severe_with_others,
+    discount_coding,
     find_medians_of_others,
     judge_change,
     measure_level,
@@ -254,6 +256,41 @@ def test_coding_compares_within_the_adrg_so_that_a_turn_to_sicker_patients_is_no
             parts.append(rows(f"H{number}", "BR11", year, [1000] * (8 - sick)))
             parts.append(rows(f"H{number}", "BS11", year, [1000] * sick, severe=1.0))
     np.testing.assert_allclose(measure(encode(*parts), CODING).own, 0, atol=1e-7)
+
+
+def costs_of_severity(*, is_real: bool):
+    """Score of severe cases' cost in H0, where half of the plain cases are called severe in the later year.
+
+    A severe case costs 1.5 times a plain one; a case that is only called severe costs what it did.
+    """
+    rng = np.random.default_rng(1)
+    parts = []
+    for number in range(8):
+        for year in (2018, 2019):
+            truly = np.repeat([0.0, 1.0], 200)
+            called = truly.copy()
+            if number == 0 and year == 2019:
+                called[:100] = 1.0
+            costly = called if is_real else truly
+            fees = 1000 * np.where(costly > 0, 1.5, 1.0) * np.exp(rng.normal(0, 0.2, 400))
+            drg = np.where(called > 0, "BR11", "BR15")
+            for code in ("BR11", "BR15"):
+                rows_of = drg == code
+                parts.append(rows(f"H{number}", code, year, fees[rows_of], severe=called[rows_of]))
+    encoded = encode(*parts)
+    units = find_units(encoded, "mdc")
+    expectation = fit_expectation(encoded, "total", CostGrowthParameters())
+    used, residual = compute_residuals(encoded, expectation, CostGrowthParameters())
+    severe_z = compare_severe_with_others(encoded, units, used, residual, CostGrowthParameters())
+    coding = measure(encoded, CODING)
+    return coding.z[0], discount_coding(coding, severe_z, CostGrowthParameters()).z[0]
+
+
+def test_a_rise_of_coding_needs_severe_cases_that_became_cheaper():
+    share, borne_out = costs_of_severity(is_real=False)
+    assert share > 5 and borne_out > 4
+    share, borne_out = costs_of_severity(is_real=True)
+    assert share > 5 and borne_out < 3
 
 
 def test_coding_without_weights_has_cases_and_no_yuan():
