@@ -450,7 +450,7 @@ def _draw_charts(summaries: Sequence[Summary]) -> dict[str, str]:
     rates = [
         Track(
             summary.world,
-            "  ".join(f"{tier} {_rate(summary.false_rate['mdc', tier])}" for tier in RATES),
+            " · ".join(_rate(summary.false_rate["mdc", tier]) for tier in RATES),
             [(_dot(summary.false_rate["mdc", tier][0] * 100), "") for tier in reversed(RATES)],
         )
         for summary in planted
