@@ -17,7 +17,7 @@ from pipelines.intake.month import process
 from pipelines.intake.pseudonym import Pseudonymiser
 from pipelines.intake.source_file import read_source_file
 
-NOT_FIELDS = {"layout", "month", "also_breaks"}
+NOT_FIELDS = {"layout", "month", "also_breaks", "not_asked"}
 MONTH = "2019-03"
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import pytest
 from example_sheet import findings, taken_in
+from predicate_parts import without_each_part
 
 from expectations.rules import (
     Rule,
@@ -24,7 +25,15 @@ RULES = load_rules("front_sheet")
 SCORE = load_score()
 BROKEN = [(rule, example) for rule in RULES.rules for example in rule.example_broken]
 KEPT = [(rule, example) for rule in RULES.rules for example in rule.example_ok]
-SHEETS = [example for _, example in [*BROKEN, *KEPT]]
+# A sheet with nothing but its keys is asked only what every sheet must have.
+ASKED_OF_ALL = {"L05": False, "L18": True, "L43": True, "L50": False, "L53": False}
+EMPTY = {
+    **dict.fromkeys(RULES.base["wt41"]),
+    "admission_ordinal": "1",
+    "discharge_date": "20190308",
+    "not_asked": [rule.id for rule in RULES.rules if rule.id not in ASKED_OF_ALL],
+}
+SHEETS = [*(example for _, example in [*BROKEN, *KEPT]), EMPTY]
 
 
 @pytest.fixture(scope="module")
@@ -74,52 +83,66 @@ def test_no_check_can_be_removed(examples):
         assert batch.connection.sql(query).fetchall()[0][0] > 0, (rule.id, field)
 
 
-def alternatives(predicate: str) -> list[str]:
-    """The parts of a predicate that are joined by `or` outside of all brackets and quotes."""
-    parts, depth, quoted, start, position = [], 0, False, 0, 0
-    while position < len(predicate):
-        character = predicate[position]
-        quoted ^= character == "'"
-        if not quoted:
-            depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
-            if depth == 0 and predicate[position : position + 4] == " or ":
-                parts.append(predicate[start:position])
-                start = position + 4
-        position += 1
-    return [*parts, predicate[start:]]
+def verdict(rule: Rule, applies: str, predicate: str) -> str:
+    """The verdict of a check on the row of a sheet; what cannot be evaluated counts as broken."""
+    condition = " and ".join(part for part in (rule.in_force, applies) if part) or "true"
+    return f"bool_or(case when {condition} then coalesce(try(coalesce({predicate}, false)), true) end)"
 
 
-def relation(grain: str) -> str:
-    return f"rule_{grain}"
+@pytest.mark.parametrize("grain", RULES.columns)
+def test_no_part_of_a_predicate_can_be_removed(examples, grain):
+    """Without any operand of any `and` or `or`, or without all of `applies`, an example is judged otherwise.
 
-
-@pytest.mark.parametrize("rule", RULES.rules, ids=lambda rule: rule.id)
-def test_no_alternative_of_a_predicate_can_be_removed(examples, rule):
-    """Without any one of its alternatives, a rule overlooks one of its breaking examples."""
+    Judged otherwise means: another finding on any example, or a rule that asks an example of which it has nothing
+    to ask.
+    """
     batch, rows, _ = examples
-    own = (*(row for row, (other, _) in zip(rows, BROKEN, strict=False) if other.id == rule.id), -1)
-    for _, applies, predicate in rule.checks:
-        parts = alternatives(" ".join(predicate.split()))
-        for number in range(len(parts) if len(parts) > 1 else 0):
-            rest = " or ".join(part for index, part in enumerate(parts) if index != number)
-            lost = batch.connection.sql(f"""
-                select count(*) from (
-                    select bool_or(coalesce(({applies or "true"}) and ({predicate}), false)) as is_found,
-                        bool_or(coalesce(({applies or "true"}) and ({rest}), false)) as is_still_found
-                    from {relation(rule.grain)} where row_no in {own} group by row_no
-                ) where is_found and not is_still_found
-            """).fetchall()[0][0]
-            assert lost > 0, f"without {parts[number]!r} all examples are found all the same"
+    quiet = {rule.id: [-1] for rule in RULES.rules}
+    for row, example in zip(rows, SHEETS, strict=True):
+        for rule_id in example.get("not_asked", ()):
+            quiet[rule_id].append(row)
+    names, columns, differences = [], [], []
+    for rule in RULES.rules:
+        for _, applies, predicate in rule.checks if rule.grain == grain else ():
+            mutants = [(part, applies, rest) for part, rest in without_each_part(predicate)]
+            if applies:
+                mutants += [(part, rest, predicate) for part, rest in without_each_part(applies)]
+                mutants.append((applies, "", predicate))
+            for part, *mutant in mutants:
+                names.append((rule.id, part))
+                whole, other = verdict(rule, applies, predicate), verdict(rule, *mutant)
+                columns.append(f"{whole} as whole_{len(names)}, {other} as other_{len(names)}")
+                differences.append(f"""
+                    bool_or(coalesce(whole_{len(names)}, false) <> coalesce(other_{len(names)}, false)
+                        or (row_no in {(*quiet[rule.id],)} and other_{len(names)} is not null))
+                """)
+    [is_noticed] = batch.connection.sql(f"""
+        select {", ".join(differences)}
+        from (select row_no, {", ".join(columns)} from rule_{grain} group by row_no)
+    """).fetchall()
+    unnoticed = [name for name, noticed in zip(names, is_noticed, strict=True) if not noticed]
+    assert not unnoticed, unnoticed
 
 
-def test_a_rule_is_asked_only_where_it_applies(tmp_path):
-    """A sheet with nothing but its keys is asked only what every sheet must have."""
-    empty = dict.fromkeys(RULES.base["wt41"]) | {"admission_ordinal": "1", "discharge_date": "20190308"}
-    with taken_in([empty], tmp_path) as (batch, _):
-        [row] = batch.connection.sql("select * from rule_verdict").fetchall()
-        verdicts = dict(zip(batch.connection.sql("select * from rule_verdict").columns, row, strict=True))
-    asked = {name: value for name, value in verdicts.items() if name in RULES.rule_ids and value is not None}
-    assert asked == {"L05": False, "L18": True, "L43": True, "L50": False, "L53": False}
+def test_an_example_is_not_asked_what_it_says(examples):
+    batch, rows, _ = examples
+    for row, example in zip(rows, SHEETS, strict=True):
+        for rule_id in example.get("not_asked", ()):
+            checks = [f"check_{index}" for index, (rule, _) in enumerate(RULES.checks) if rule.id == rule_id]
+            query = f"select coalesce({', '.join([*checks, 'null'])}) from rule_result where row_no = {row}"
+            assert checks and batch.connection.sql(query).fetchall() == [(None,)], (rule_id, example)
+
+
+def test_a_rule_is_asked_only_where_it_applies(examples):
+    batch, rows, _ = examples
+    verdicts = batch.connection.sql(f"select * from rule_verdict where row_no = {rows[-1]}")
+    [row] = verdicts.fetchall()
+    asked = {
+        name: value
+        for name, value in zip(verdicts.columns, row, strict=True)
+        if name in RULES.rule_ids and value is not None
+    }
+    assert asked == ASKED_OF_ALL
 
 
 def test_the_list_is_complete():

@@ -11,7 +11,7 @@ from expectations.rules import load_rules
 from pipelines.intake.check import check_front_sheets, field_names
 
 RULES = load_rules("front_sheet")
-NOT_FIELDS = {"layout", "month", "also_breaks"}
+NOT_FIELDS = {"layout", "month", "also_breaks", "not_asked"}
 
 
 def example_sheets(layout):
