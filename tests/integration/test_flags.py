@@ -14,6 +14,10 @@ CHROMIUM = Path("/usr/bin/chromium")
 HEADER = ["机构", "DRG组", "出院日期", "总费用", "药品费", "耗材费", "检查费", "医疗服务费", "年龄", "性别"]
 
 
+# A name that a spreadsheet would take for a formula.
+HOSPITAL = "=第{}医院"
+
+
 def write_table(path: Path, factor: float) -> None:
     """Twelve hospitals, four MDCs, two years; in the second the drugs of one unit cost `factor` times as much."""
     rng = np.random.default_rng(7)
@@ -35,9 +39,9 @@ def write_table(path: Path, factor: float) -> None:
                             "男女"[number % 2],
                         ]
                         writer.writerow(
-                            [f"第{hospital}医院", f"{mdc}S2{(1, 3, 5)[number % 3]}", month, *ends]
+                            [HOSPITAL.format(hospital), f"{mdc}S2{(1, 3, 5)[number % 3]}", month, *ends]
                         )
-        writer.writerow(["第1医院", "ES21", "二月", "多少", *[""] * 6])
+        writer.writerow([HOSPITAL.format(1), "ES21", "二月", "多少", *[""] * 6])
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +65,7 @@ def test_the_planted_growth_is_flagged_and_has_a_card(judged):
     assert "5,761 行，可用 5,760 行" in result.stdout and "2019 的费用增长线索" in result.stdout
     flags = [row for row in rows(folder / "flag.csv") if row["tier"] == "red" and row["unit_level"] == "mdc"]
     assert [(row["institution_code"], row["mdc_code"], row["channel"]) for row in flags] == [
-        ("第3医院", "E", "drug")
+        ("'=第3医院", "E", "drug")
     ]
     card = (folder / f"{flags[0]['flag_id']}.html").read_text(encoding="utf-8")
     assert "第3医院" in card and "例均药品费" in card and card.count("<svg") == 3
@@ -115,7 +119,7 @@ def test_a_browser_shows_list_and_card_without_asking_anyone(judged):
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto((folder / "index.html").as_uri())
         page.get_by_role("link", name="第3医院").first.click()
-        assert page.title().startswith("第3医院 · E") and page.locator("svg.chart").count() == 3
+        assert page.title().startswith("=第3医院 · E") and page.locator("svg.chart").count() == 3
         assert page.evaluate("document.documentElement.scrollWidth") <= 1300
         browser.close()
     assert not errors and all(url.startswith("file:") for url in asked)

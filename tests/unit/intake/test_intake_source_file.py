@@ -248,6 +248,21 @@ def test_workbook_that_is_none(tmp_path):
     whole_file(read(tmp_path, stream.getvalue(), name="front_sheet.xlsx"), "file_unreadable")
 
 
+@pytest.mark.parametrize("value", ["", 2], ids=["never calculated", "calculated"])
+def test_workbook_with_a_formula(tmp_path, value):
+    """What a formula gives depends on who opens the file: it is never taken for the value."""
+    stream = io.BytesIO()
+    with xlsxwriter.Workbook(stream, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        names = columns_of("wt41")
+        sheet.write_row(0, 0, list(names.values()))
+        sheet.write_row(1, 0, [(SHEET | WT41).get(key, "") for key in names])
+        sheet.write_formula(1, list(names).index("age_years"), "=60+9", None, value)
+    table = read(tmp_path, stream.getvalue(), name="front_sheet.xlsx")
+    told = whole_file(table, "file_formula")
+    assert told.startswith("工作表含有公式（单元格 ") and "粘贴为数值" in table.rejects[0].remedy_zh
+
+
 def test_workbook_bomb(tmp_path, monkeypatch):
     monkeypatch.setattr("pipelines.intake.workbook.MAX_PARTS", 3)
     whole_file(read(tmp_path, workbook(["BAH"]), name="front_sheet.xlsx"), "file_too_large")

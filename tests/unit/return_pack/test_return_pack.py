@@ -91,6 +91,8 @@ def test_codes_are_text_and_formulas_are_harmless(city, settings, tmp_path):
     intake(settings)
     write_return_pack(settings, "H1", "2019-03", tmp_path)
     assert "'=1+2" in {row["病案号"] for row in rows_of(tmp_path / "scores.csv")}
+    cells = [cell for row in rows_of(tmp_path / "findings.csv") for cell in row.values()]
+    assert cells and not any(cell.startswith(("=", "@", "\t")) for cell in cells)
     table = sheet_of(tmp_path, "逐份评分")
     assert {row[0] for row in table[1:]} == {"0001", "0002", "'=1+2"}
     [path] = tmp_path.glob("*.xlsx")
