@@ -68,7 +68,7 @@ def test_rises_of_cost_are_found_and_named(answers_and_flags):
     rises = [row for row in answers if row["is_anomaly"] == "1" and row["mechanism"] == "cost"]
     assert len(rises) >= 3
     found = [row for row in rises if (row["institution_code"], f"MDC{row['mdc_code']}") in named]
-    # The evaluation finds three in four of the rises by half or more in units of this size.
+    # Not every rise is found: docs/evaluation.md says how many are.
     assert len(found) >= 2
     for row in found:
         assert named[row["institution_code"], f"MDC{row['mdc_code']}"] == COMPONENTS[row["channel"]]
