@@ -168,12 +168,13 @@ def _print_departments(checked: CheckedSheets, excellent: Decimal) -> None:
 def score_line(score: ScoreSummary, excellent: Decimal) -> str:
     """Return scores in a sentence: mean, share of excellent sheets with its parts and cut-off, grades."""
     from expectations.rules import load_score  # noqa: PLC0415
+    from pipelines.release.wording import percent  # noqa: PLC0415
 
     if not score.sheet_count:
         return "没有可评分的首页。"
     grades = "，".join(f"{grade.name} {score.grade_counts[grade.code]}" for grade in load_score().grades)
     return (
-        f"评分 {score.sheet_count} 份，平均 {score.mean_score} 分；优秀率 {score.excellent_rate:.2%}"
+        f"评分 {score.sheet_count} 份，平均 {score.mean_score} 分；优秀率 {percent(score.excellent_rate)}"
         f"（{score.excellent_count}/{score.sheet_count}，{float(excellent):g} 分及以上为优秀）；{grades}"
     )
 

@@ -160,7 +160,7 @@ def _keys(rows: pd.DataFrame, columns: list[str]) -> set[tuple]:
 
 
 def _all_files(lake: Path, dataset: str) -> str:
-    return f"'{lake / dataset / '**' / '*.parquet'}', hive_partitioning = false"
+    return f"'{lake / dataset / '**' / '*.parquet'}', hive_partitioning = false, union_by_name = true"
 
 
 def _read_states(lake: Path) -> pd.DataFrame:

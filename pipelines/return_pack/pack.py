@@ -20,7 +20,7 @@ from pipelines.intake.check import Finding, Sheet, check_front_sheets, field_nam
 from pipelines.intake.lake import MARKER
 from pipelines.intake.reject import Reject
 from pipelines.release.current import current_folder
-from pipelines.release.wording import DELIVERY_STATE_NAMES
+from pipelines.release.wording import DELIVERY_STATE_NAMES, percent
 from pipelines.return_pack.delivery import (
     DATASET,
     DeliveredFiles,
@@ -320,7 +320,7 @@ def _summary_blocks(settings: Settings, content: _Content) -> list[Block]:
             "优秀率",
             "无"
             if rate is None
-            else f"{rate:.2%}（{score.excellent_count}/{score.sheet_count}，{excellent:f} 分及以上为优秀）",
+            else f"{percent(rate)}（{score.excellent_count}/{score.sheet_count}，{excellent:f} 分及以上为优秀）",
         ],
         ["权重变化合计", _total_effect(content.effects)],
         *([["数据性质", settings.data_label]] if settings.data_label else []),

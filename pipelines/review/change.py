@@ -111,7 +111,7 @@ def compare_deliveries(lake: Path, pairs: pd.DataFrame) -> list[dict]:
     if pairs.empty:
         return []
     files = {
-        name: f"read_parquet('{lake / name / '**' / '*.parquet'}', hive_partitioning = false)"
+        name: f"read_parquet('{lake / name / '**' / '*.parquet'}', hive_partitioning = false, union_by_name = true)"
         for name in ("front_sheet", "diagnosis", "procedure", "finding")
     }
     with duckdb.connect() as connection:
