@@ -160,7 +160,7 @@ def flag_cost_growth(
             f"in both windows and {parameters.minimum_peer_count} peers like it"
         )
     return CostGrowthResult(
-        _sort_flags(pd.concat(flags, ignore_index=True)),
+        _sort_flags(pd.concat(subordinate_flags(*flags), ignore_index=True)),
         pd.concat([_shape(table, UNIT_COLUMNS) for table in tables], ignore_index=True),
         reason,
         model,
@@ -368,6 +368,18 @@ def _flag_frame(units: pd.DataFrame, parameters: CostGrowthParameters) -> pd.Dat
             )
         ]
     )
+
+
+def subordinate_flags(of_mdc: pd.DataFrame, of_adrg: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Make flags of ADRGs the detail of a red or amber flag of their MDC; alone, they are at most grey.
+
+    Two lists of flags, each with its own rate, would be wrong more often than either says: they agree on what
+    is true more often than on what is chance.
+    """
+    key = ["institution_code", "mdc_code"]
+    leading = pd.MultiIndex.from_frame(of_mdc.loc[of_mdc["tier"] != "grey", key])
+    is_detail = pd.MultiIndex.from_frame(of_adrg[key]).isin(leading)
+    return of_mdc, of_adrg.assign(tier=of_adrg["tier"].where(is_detail, "grey"))
 
 
 def _sort_flags(flags: pd.DataFrame) -> pd.DataFrame:

@@ -151,7 +151,6 @@ def _false_flags(summaries: Sequence[Summary]) -> str:
                 summary.world,
                 _number(summary.unit_count, 0),
                 *rates,
-                _rate(summary.false_unit_rate) if planted else "",
                 _estimate(summary.per_city["amber"], 1),
                 _estimate(summary.per_city["grey"], 1),
                 percent(summary.quiet_share),
@@ -168,7 +167,7 @@ def _false_flags(summaries: Sequence[Summary]) -> str:
             few.append(f"- {summary.world}: {', '.join(lists)}")
     header = [
         "world", "units", *(f"{level.upper()}, {TIER_TITLES[tier]}: false" for level in LEVELS for tier in RATES),
-        "units flagged: false", "red and amber a city", "with grey", "cities without red or amber", "by the mirror tail",
+        "units with red or amber a city", "with grey", "cities without red or amber", "by the mirror tail",
         f"false, but grew ≥ {percent(GROWN)}",
     ]  # fmt: skip
     note = (
@@ -189,10 +188,9 @@ Benjamini-Hochberg decides, and the rate can be read from the pool of all cities
             *_table(header, rows),
             "",
             "A flag is false if nothing was planted in its unit, an institution's MDC or one of its ADRG. Nominal are 10 %",
-            "for red and 20 % for red and amber, in each of the two lists. *Units flagged*: institutions' MDC with a red or",
-            "amber flag in either list; the share of false ones is larger, since the lists agree on what is true more often",
-            "than on what is false. The last column counts the false flags whose fee truly rose by that much through drift:",
-            "nobody's plan, but no error of measurement either.",
+            "for red and 20 % for red and amber. A red or amber flag of an ADRG is the detail of one of its MDC: what is",
+            "counted by city is institutions' MDC. The last column counts the false flags whose fee truly rose by that much",
+            "through drift: nobody's plan, but no error of measurement either.",
             note,
             f"![Realised share of false flags](images/{CHARTS['false_rate']})",
             "",

@@ -40,10 +40,9 @@ class Summary:
     """A world over all seeds. Estimates are (value, low, high); counts are sums over the cities.
 
     `flag_count` and `false_rate` by (unit level, tier): flags, and the share of them on units where nothing was
-    planted; `false_unit_rate`: that of the institutions' MDC that have a red or amber flag, of their own or of an
-    ADRG; `per_city` by tier: flags of
-    that tier or a graver one; `grown_count`: of the false ones, those whose fees truly rose by 10 % without
-    anybody's plan; `precision`, `top_20`, `flags_per_city`, `flag_precision` by method.
+    planted; `per_city` by tier: institutions' MDC with flags of that tier or a graver one (a flag of an ADRG is a
+    detail of its MDC's); `grown_count`: of the false flags, those whose fees truly rose by 10 % without anybody's
+    plan; `precision`, `top_20`, `flags_per_city`, `flag_precision` by method.
     """
 
     world: str
@@ -52,7 +51,6 @@ class Summary:
     planted_count: int
     flag_count: dict[tuple[str, str], int]
     false_rate: dict[tuple[str, str], Estimate]
-    false_unit_rate: Estimate
     false_count: int
     grown_count: int
     per_city: dict[str, Estimate]
@@ -91,7 +89,6 @@ def summarise(outcomes: Sequence[Outcome]) -> Summary:
         for level in LEVELS
         for tier in RATES
     }
-    flagged_units = serious.drop_duplicates(["city", "unit"])
     ones = np.ones(len(outcomes))
     ranked = {method: [outcome.rankings[method] for outcome in outcomes] for method in METHODS}
     counts = [frame["tier"].isin(TIERS["amber"]).sum() for frame in flags]
@@ -103,11 +100,10 @@ def summarise(outcomes: Sequence[Outcome]) -> Summary:
         planted_count=len(planted),
         flag_count={key: len(frame) for key, frame in lists.items()},
         false_rate={key: wilson(int((~frame["is_true"]).sum()), len(frame)) for key, frame in lists.items()},
-        false_unit_rate=wilson(int((~flagged_units["is_true"]).sum()), len(flagged_units)),
         false_count=len(misses),
         grown_count=int((misses["true_growth"] >= GROWN).sum()),
         per_city={
-            tier: bootstrap([frame["tier"].isin(tiers).sum() for frame in flags], ones)
+            tier: bootstrap([frame.loc[frame["tier"].isin(tiers), "unit"].nunique() for frame in flags], ones)
             for tier, tiers in TIERS.items()
         },
         quiet_share=float(np.mean([count == 0 for count in counts])),

@@ -17,7 +17,7 @@ from models.cost_growth import (
     compare_expectations,
     flag_cost_growth,
 )
-from models.cost_growth.flag import FLAG_COLUMNS, UNIT_COLUMNS, make_flag_id
+from models.cost_growth.flag import FLAG_COLUMNS, UNIT_COLUMNS, make_flag_id, subordinate_flags
 from tests.evaluation.scoring import DETECTOR, score_city
 from tests.evaluation.summary import summarise
 from tests.evaluation.worlds import PERIOD, WORLDS, build_world
@@ -103,6 +103,11 @@ def test_shape_of_the_result(planted_world):
     assert (flags["excess_yuan"] >= 50_000).all()
     assert (flags["false_discovery_rate"] <= flags["tier"].map({"red": 0.1, "amber": 0.2, "grey": 0.3})).all()
     assert ((flags["growth_low"] < flags["growth"]) & (flags["growth"] < flags["growth_high"])).all()
+    key = ["institution_code", "mdc_code"]
+    serious = flags[flags["tier"] != "grey"]
+    details = serious.loc[serious["unit_level"] == "adrg", key]
+    leads = serious.loc[serious["unit_level"] == "mdc", key]
+    assert len(details) and len(details.merge(leads, on=key)) == len(details), "an ADRG alone is at most grey"
     first = flags.iloc[0]
     assert first["unit_level"] == "mdc"
     assert first["flag_id"] == make_flag_id(
@@ -117,6 +122,18 @@ def test_shape_of_the_result(planted_world):
     identity = ["unit_level", "institution_code", "department_code", "mdc_code", "adrg_code"]
     leading = units.loc[judged].groupby(identity, dropna=False)["is_leading_channel"].sum()
     assert leading.eq(1).all()
+
+
+def test_a_flag_of_an_adrg_is_the_detail_of_one_of_its_mdc():
+    def frame(*rows):
+        return pd.DataFrame(rows, columns=["institution_code", "mdc_code", "tier"])
+
+    of_mdc = frame(("H1", "E", "amber"), ("H1", "F", "grey"), ("H2", "E", "red"))
+    of_adrg = frame(("H1", "E", "red"), ("H1", "F", "red"), ("H2", "F", "amber"), ("H2", "E", "grey"))
+    kept, lowered = subordinate_flags(of_mdc, of_adrg)
+    assert kept.equals(of_mdc)
+    assert lowered["tier"].tolist() == ["red", "grey", "grey", "grey"]
+    assert subordinate_flags(of_mdc.iloc[:0], of_adrg)[1]["tier"].eq("grey").all()
 
 
 def test_flag_id_is_stable():
