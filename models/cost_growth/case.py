@@ -71,12 +71,12 @@ def encode_cases(cases: pd.DataFrame, windows: Windows) -> CaseArrays | str:
     month = (months[kept] - windows.baseline_first).astype(np.int64)
     is_judged = month >= windows.judged_first - windows.baseline_first
     if not inside.any():
-        return f"no cases of {_span(windows.baseline_first, windows.end)}: nothing to compare"
+        return f"{_span(windows.baseline_first, windows.end)} 没有病例，无从比较"
     if not kept.size:
-        return "no case has an institution, an MDC, an ADRG and a DRG"
+        return "没有同时具备机构、MDC、ADRG 和 DRG 的病例"
     if is_judged.all() or not is_judged.any():
         first = windows.baseline_first if is_judged.all() else windows.judged_first
-        return f"no cases of {_span(first, first + 12)}: growth needs both windows"
+        return f"{_span(first, first + 12)} 没有病例，比较需要前后各十二个月"
     codes, labels = {}, {}
     for name in (*KEYS, "department_code"):
         codes[name], labels[name] = _encode(cases[name], kept)
@@ -134,7 +134,7 @@ def digest_cases(cases: CaseArrays) -> str:
 
 
 def _span(first: int, end: int) -> str:
-    return f"{name_month(first)} to {name_month(end - 1)}"
+    return f"{name_month(first)} 至 {name_month(end - 1)}"
 
 
 def _encode(column: pd.Series, kept: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -7,7 +7,7 @@ Puts the steps together and shapes their results; the statistics are in `residua
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -156,8 +156,8 @@ def flag_cost_growth(
     reason = None
     if not by_level["mdc"]["judged_unit_count"]:
         reason = (
-            f"no institution of unchanged level has an MDC with {parameters.minimum_case_count} cases "
-            f"in both windows and {parameters.minimum_peer_count} peers like it"
+            f"没有机构在级别不变的情况下，有一个 MDC 前后两期各满 {parameters.minimum_case_count} 例"
+            f"且有 {parameters.minimum_peer_count} 家可比机构"
         )
     return CostGrowthResult(
         _sort_flags(pd.concat(subordinate_flags(*flags), ignore_index=True)),
@@ -230,7 +230,7 @@ def _judge_units(
     z = np.column_stack([borne_out[channel].z for channel in CHANNELS])
     scores = combine_channels(z)
     judged = ~np.isnan(scores)
-    verdicts = _judge_tiers(scores[judged], (~np.isnan(z)).sum(axis=1)[judged], parameters)
+    verdicts = judge_tiers(scores[judged], (~np.isnan(z)).sum(axis=1)[judged], parameters)
     tier, method, rate = _assign_tiers(judged, verdicts)
     named = name_channels(borne_out, np.where(scores < 0, -1.0, 1.0))
     open_coding, open_rate = _find_open_coding(growths[CODING].z, tier, parameters)
@@ -259,12 +259,25 @@ def _judge_units(
     return table.assign(tier=tier[number], method=method[number]), summary
 
 
-def _judge_tiers(
+def judge_tiers(
     scores: np.ndarray, channel_counts: np.ndarray, parameters: CostGrowthParameters
 ) -> dict[str, Verdict]:
+    """Return the verdict of each tier on n scores; `channel_counts` says of how many channels each is the largest.
+
+    What the mirror tail refuses at one rate, because as many fall as far, is not flagged at a stricter one either.
+    """
     p_values = compute_p_values(scores, channel_counts)
     rates = (parameters.red_rate, parameters.amber_rate, parameters.grey_rate)
-    return {tier: judge_scores(scores, p_values, rate) for tier, rate in zip(TIERS, rates, strict=True)}
+    verdicts = {tier: judge_scores(scores, p_values, rate) for tier, rate in zip(TIERS, rates, strict=True)}
+    for stricter, laxer in (("amber", "grey"), ("red", "amber")):
+        # As many falls as rises at a laxer rate: then no p-value that is learned from them can be believed.
+        if verdicts[laxer].is_refused and verdicts[stricter].method == BENJAMINI_HOCHBERG:
+            verdicts[stricter] = replace(
+                verdicts[laxer],
+                rate=verdicts[stricter].rate,
+                note=f"as at {verdicts[laxer].rate:g}: {verdicts[laxer].note}",
+            )
+    return verdicts
 
 
 def _assign_tiers(
@@ -290,7 +303,7 @@ def _find_open_coding(
     """Return (units of no graver tier whose share of severe cases rose at the red rate, their rates)."""
     judged = np.flatnonzero(~np.isnan(z))
     rates = adjust_benjamini_hochberg(compute_p_values(z[judged], np.ones(judged.size)))
-    found = (rates <= parameters.red_rate) & np.isin(tier[judged], ("", "grey"))
+    found = (rates <= parameters.red_rate) & (tier[judged] == "")
     return judged[found], rates[found]
 
 

@@ -147,7 +147,8 @@ def measure_level(
 def measure_trend(
     cases: CaseArrays, units: Units, cells: Cells, residuals: Residuals, parameters: CostGrowthParameters
 ) -> Change:
-    """Return the change of each unit's trend within the window, as the rise from its first to its last month.
+    """Return the change of each unit's trend within the window, as the rise from its first to its last month, but no
+    more than the judged window itself rose.
 
     The trend is the regression of residuals on the month, both as deviations from what the cell has in the
     window: a move of cases between DRGs is no trend.
@@ -168,7 +169,9 @@ def measure_trend(
     safe = np.where(spread > 0, spread, 1.0)
     slope = covered.reshape(-1, 2) / safe
     months = MONTH_COUNT - 1
-    own = months * (slope[:, 1] - slope[:, 0])
+    # After a window that fell, a flat one is no rise (nor the reverse): no more than the judged window's own trend.
+    change = slope[:, 1] - slope[:, 0]
+    own = months * np.clip(slope[:, 1], np.minimum(change, 0), np.maximum(change, 0))
     sampling = months**2 * variance * (1 / safe).sum(axis=1)
     return _make_change(cases, units, residuals, unit_count, own, sampling, has_trend, parameters)
 

@@ -72,9 +72,10 @@ class CostGrowthParameters:
             "residual_limit",
             "variance_case_count",
             "minimum_tail_unit_count",
+            "minimum_severe_count",
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive")
-        for name in ("shrinkage_case_count", "minimum_excess_yuan", "minimum_severe_count"):
+        for name in ("shrinkage_case_count", "minimum_excess_yuan"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")

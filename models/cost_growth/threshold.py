@@ -33,6 +33,11 @@ class Verdict:
     false_discovery_rate: np.ndarray
     note: str
 
+    @property
+    def is_refused(self) -> bool:
+        """Return whether there were rises enough for the mirror tail, but too many falls as large."""
+        return self.method == MIRROR_TAIL and self.threshold is None
+
 
 def combine_channels(z: np.ndarray) -> np.ndarray:
     """Return the score W of each unit from z (units × channels, nan = not judged).

@@ -40,7 +40,7 @@ def flags(
         report = flag_case_table(
             cases, out, period=period, columns={name: value for name, _, value in pairs}, say=console.print
         )
-    except (CaseTableError, CaseListError, ValueError, OSError) as error:
+    except (CaseTableError, CaseListError, OSError) as error:
         raise refusal(error) from error
     table = report.table
     lines = [f"{cases}：{table.row_count:,} 行，可用 {table.used_count:,} 行", *table.notes]

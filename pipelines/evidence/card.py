@@ -27,7 +27,7 @@ INDEX = "index.html"
 TIER_MEANINGS = {
     "red": "红色：幅度远超偶然，且金额达到复核下限，应当复核",
     "amber": "黄色：幅度超出偶然的把握较小，建议复核",
-    "grey": "灰色：仅供参考，偶然的可能较大",
+    "grey": "灰色：仅供参考，不足以要求复核",
 }
 EFFECT_NAMES = {
     "cost_before": "上期费用",
@@ -43,7 +43,7 @@ EFFECT_NAMES = {
     "cost_after": "本期费用",
 }
 VOLUME_NAMES = {
-    "case": "参与比较的病例数",
+    "case": "入组病例数",
     "fee_unknown": "其中该项费用不详",
     "month_with_cases": "有病例的月份数（满12个月为完整）",
 }
@@ -85,21 +85,28 @@ CLEARS = {
         "抽查病历证明新增诊断属实",
     ),
 }
-ALWAYS_CLEARS = ("病案首页或费用归类有误：更正并重新上报，下次运行自动重新判别",)
+GREY_REASON = (
+    "灰色的原因可能是：偶然的可能较大；编码强度上升，但费用不能说明是编码变了还是病人更重；"
+    "或者只有这一个 ADRG 上升，所属 MDC 没有。"
+)
 LIMITS = (
     "线索不是结论。病情更重但编码没有反映、采用新技术、同一DRG组内换成更复杂的病人，都会看起来像费用不合理增长。"
-    "比较只在本市机构之间进行：全市共同的上涨在这里看不见，见公报中的全市费用增长。"
+    "比较只在各机构之间进行：所有机构共同的上涨在这里看不见。"
 )
 
 
 @dataclass(frozen=True)
 class CardContext:
-    """What all cards of a list share. `names`: (kind, code) -> name, kinds institution, mdc, adrg, drg."""
+    """What all cards of a list share. `names`: (kind, code) -> name, kinds institution, mdc, adrg, drg; `can_answer`:
+    reviewers answer with `drgq flag`.
+    """
 
     names: Mapping[tuple[str, str], str] = field(default_factory=dict)
     source: str = ""
     data_label: str = ""
     scheme_label: str = ""
+    can_answer: bool = True
+    data_remedy: str = "病案首页或费用归类有误：更正并重新上报，下次运行自动重新判别"
     case_note: str = "病例只以带密钥的摘要标识出现，不含姓名、证件、病案号、电话、地址。"
 
     def name(self, kind: str, code: str | None) -> str:
@@ -129,7 +136,8 @@ def render_card(flag: Mapping[str, Any], evidence: Iterable[Mapping[str, Any]], 
             months=_months(flag, sections["month"], context),
             sections=sections,
             checks=CHECKS[component],
-            clears=(*CLEARS[component], *ALWAYS_CLEARS),
+            clears=(*CLEARS[component], context.data_remedy),
+            can_answer=context.can_answer,
             limits=LIMITS,
             volume_names=VOLUME_NAMES,
             name=context.name,
@@ -155,12 +163,18 @@ def render_index(flags: Iterable[Mapping[str, Any]], context: CardContext) -> st
             if flag["false_discovery_rate"] >= 0.005
             else "不到 1%",
             "answer": wording.answer_text(flag),
+            "is_detail": flag["unit_level"] == "adrg",
         }
         for flag in sorted(
             flags, key=lambda flag: (order[flag["tier"]], -float(flag["excess_yuan"] or 0), flag["flag_id"])
         )
     ]
-    return _environment().get_template("index.html.j2").render(**_shared(context), rows=rows)
+    detail_count = sum(row["is_detail"] for row in rows)
+    return (
+        _environment()
+        .get_template("index.html.j2")
+        .render(**_shared(context), rows=rows, lead_count=len(rows) - detail_count, detail_count=detail_count)
+    )
 
 
 def component_of(channel: str) -> str:
@@ -223,7 +237,7 @@ def _summary(
     when = period_text(flag["period"])
     compared = {
         "coding": f"{when}，在同一ADRG、同年龄的病人中，有并发症或合并症（CC/MCC）的病例占比较上期 {own}",
-        "slope": f"{when}，在同一DRG组、同类病人中，{subject.split('（')[0]}从年初到年末逐月上升，较上期的走势 {own}",
+        "slope": f"{when}，在同一DRG组、同类病人中，{subject.split('（')[0]}从期初到期末逐月上升，较上期的走势 {own}",
     }.get(
         "slope" if channel.endswith("_slope") else channel,
         f"{when}，在同一DRG组、同类病人中，例均{subject.removesuffix('费')}"
@@ -237,7 +251,9 @@ def _summary(
         )
     chance = round(float(flag["false_discovery_rate"]) * 100)
     sentences.append(
-        f"有多大把握：在与本条同样突出的线索中，估计每 100 条{f'约有 {chance} 条' if chance else '不到 1 条'}出于偶然，"
+        GREY_REASON
+        if flag["tier"] == "grey"
+        else f"有多大把握：在与本条同样突出的线索中，估计每 100 条{f'约有 {chance} 条' if chance else '不到 1 条'}出于偶然，"
         "其余确有变化；变化是否合理须看病历。"
     )
     if flag["excess_yuan"] is not None:

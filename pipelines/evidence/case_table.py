@@ -61,11 +61,15 @@ REMEDIES = {
     "institution_code": "请填写机构",
     "drg_code": "请填写病组",
     "period": "请填写出院日期或月份：YYYY-MM-DD、YYYYMMDD、YYYY-MM、YYYYMM，只有年度时 YYYY",
-    "total_fee_yuan": "请填写大于 0 的金额（元），不带千分位和单位",
+    "total_fee_yuan": "请填写大于 0、小于 10 亿的金额（元），不带千分位和单位",
     "complication_level": "请填写 0（无）、1（CC）或 2（MCC），不知道则留空",
 }
-NUMBER_REMEDY = "请填写数值，不知道则留空"
+# As at intake: an amount of a stay has fewer digits, what has more is another column.
+LARGEST_YUAN = 1_000_000_000
+NUMBER_REMEDY = "请填写数值（金额小于 10 亿元），不知道则留空"
 # What both public families of schemes do: MDC, ADRG and complication level stand in the code itself.
+# A date as people write it, the month caught: 2019-06-05, 2019/6/5 10:30, 2019年6月5日, 2019-06.
+DATE_PATTERN = "[12][0-9]{3}[-/.年](1[0-2]|0?[1-9])([-/.月 ].*)?"
 CODE_PATTERN = "^[A-Z][A-Z][0-9][0-9]$"
 
 
@@ -225,8 +229,7 @@ def _type(
     numbers = ",\n".join(f"try_cast({column}_text as double) as {column}" for column in NUMBERS)
     connection.execute(f"""
         create or replace temp table typed_case as
-        with text as (select source_row, {typed} from given_case),
-        digits as (select *, regexp_replace(left(period_text, 10), '[-/.年月]', '', 'g') as period_digits from text)
+        with text as (select source_row, {typed} from given_case)
         select
             source_row,
             institution_code_text as institution_code,
@@ -238,15 +241,15 @@ def _type(
                 when upper(complication_level_text) in ('0', 'NONE', '无') then 0
             end as complication_level,
             case
-                when regexp_full_match(period_digits, '[12][0-9]{{3}}') then cast(period_digits as integer) * 12 + 11
-                when regexp_full_match(period_digits, '[12][0-9]{{3}}(0[1-9]|1[0-2])([0-3][0-9])?')
-                    then cast(left(period_digits, 4) as integer) * 12 + cast(substr(period_digits, 5, 2) as integer) - 1
-                -- One digit for a month, as Excel writes 2019/6/5.
-                when regexp_full_match(left(period_text, 10), '[12][0-9]{{3}}[-/.年][1-9]([-/. 月].*)?')
-                    then cast(left(period_text, 4) as integer) * 12 + cast(substr(period_text, 6, 1) as integer) - 1
+                when regexp_full_match(period_text, '[12][0-9]{{3}}') then cast(period_text as integer) * 12 + 11
+                when regexp_full_match(period_text, '[12][0-9]{{3}}(0[1-9]|1[0-2])([0-3][0-9])?')
+                    then cast(left(period_text, 4) as integer) * 12 + cast(substr(period_text, 5, 2) as integer) - 1
+                when regexp_full_match(period_text, '{DATE_PATTERN}')
+                    then cast(left(period_text, 4) as integer) * 12
+                        + cast(regexp_extract(period_text, '{DATE_PATTERN}', 1) as integer) - 1
             end as discharge_month,
             * exclude (source_row)
-        from digits
+        from text
     """)
     optional = [name for name in NUMBERS if name not in REQUIRED]
     faults = [
@@ -257,6 +260,7 @@ def _type(
             (name, f"{name}_text is not null and ({name} is null or not isfinite({name}))")
             for name in optional
         ),
+        *((name, f"abs({name}) >= {LARGEST_YUAN}") for name in NUMBERS if name.endswith("_yuan")),
         ("complication_level", "complication_level_text is not null and complication_level is null"),
     ]
     selects = [
@@ -283,7 +287,7 @@ def _type(
             coalesce(case_id_text, '第' || source_row || '行') as case_id,
             institution_code,
             coalesce(institution_name_text, institution_code) as institution_name,
-            coalesce(institution_level_text, '') as institution_level,
+            institution_level_text as institution_level,
             department_code_text as department_code,
             coalesce(upper(mdc_code_text), case when {is_public} then left(drg_code, 1) else 'ALL' end) as mdc_code,
             coalesce(upper(adrg_code_text), case when {is_public} then left(drg_code, 3) else drg_code end) as adrg_code,

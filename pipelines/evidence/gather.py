@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -138,7 +139,7 @@ span as (
 peer as (
     select month.flag_id, month.discharge_month, median(month.cost_index) as cost_index
     from month
-    inner join given_peer as p
+    inner join (select distinct flag_id, institution_code from given_peer) as p
         on month.flag_id = p.flag_id and month.institution_code = p.institution_code
     where not month.is_own
     group by month.flag_id, month.discharge_month
@@ -267,7 +268,7 @@ select
     plain_yuan as previous_value, total_fee_yuan as value, total_fee_yuan - plain_yuan as change_value
 from flag_case
 inner join plain on flag_case.flag_id = plain.flag_id and flag_case.adrg_code = plain.adrg_code
-where is_own and is_judged and complication_level > 0 and total_fee_yuan is not null and plain_yuan > 0
+where is_own and is_judged and complication_level > 0 and total_fee_yuan <= plain_yuan
 qualify item_number <= $severe
 """
 
@@ -366,7 +367,7 @@ def gather_evidence(
 def find_peers(flags: pd.DataFrame, units: pd.DataFrame) -> pd.DataFrame:
     """Return a row per flag and unit of its circle of peers: flag_id, institution_code, is_own, own_growth, counts.
 
-    The circle is the one that the judgement took: the level's units of the MDC, else the MDC's, else all.
+    The circle is the one that the judgement took: from the units of the same group and level to all of the city.
     """
     flags, units = (frame.fillna({"adrg_code": ""}) for frame in (flags, units))
     judged = units[units["status"] == "judged"]
@@ -380,9 +381,18 @@ def find_peers(flags: pd.DataFrame, units: pd.DataFrame) -> pd.DataFrame:
     pairs = own.rename(columns={"institution_code": "flagged_code"}).merge(
         judged, on=[*key], suffixes=("_own", "")
     )
-    same_group = (pairs["mdc_code"] == pairs["mdc_code_own"]) & (pairs["adrg_code"] == pairs["adrg_code_own"])
+    same_mdc = pairs["mdc_code"] == pairs["mdc_code_own"]
+    same_group = same_mdc & (pairs["adrg_code"] == pairs["adrg_code_own"])
     same_level = pairs["institution_level"] == pairs["own_level"]
-    pairs = pairs[(pairs["circle"] == "city") | (same_group & ((pairs["circle"] == "mdc") | same_level))]
+    # As `models.cost_growth.unit.PEER_CIRCLES` draws them.
+    inside = {"city": True, "mdc": same_mdc, "adrg": same_group, "level_mdc": same_mdc & same_level}
+    circle = pairs["circle"]
+    pairs = pairs[
+        np.select(
+            [circle == name for name in inside], list(inside.values()), default=same_group & same_level
+        ).astype(bool)
+    ]
+    same_group = same_group[pairs.index]
     is_own = (pairs["institution_code"] == pairs["flagged_code"]) & same_group
     return pairs.assign(is_own=is_own)[
         ["flag_id", "institution_code", "is_own", "own_growth", "previous_case_count", "case_count"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,15 +15,20 @@ import pandas as pd
 
 from pipelines.cost_growth import read_frame
 from pipelines.evidence.card import INDEX, CardContext, render_card, render_index
-from pipelines.evidence.case_table import CaseTable, read_case_table
+from pipelines.evidence.case_table import CaseTable, CaseTableError, read_case_table
 from pipelines.evidence.gather import gather_evidence
 from pipelines.release import wording
 from pipelines.release.cell_text import neutralise
 
+PERIOD = re.compile("[0-9]{4}(-(0[1-9]|1[0-2]))?")
+CARD = re.compile("[0-9a-f]{16}\\.html")
+
 
 @dataclass(frozen=True)
 class FlagReport:
-    """What `drgq flags` found: the period judged, why nothing was (else None), flags by tier, and where it was written."""
+    """What `drgq flags` found: the period judged, why nothing was (else None), flags of an institution's MDC by tier, and
+    where it was written.
+    """
 
     table: CaseTable
     period: str
@@ -39,6 +45,9 @@ def write_cards(
     context: CardContext,
 ) -> None:
     """Write the list of flags and a card for each into an existing folder."""
+    for page in folder.iterdir():
+        if CARD.fullmatch(page.name):
+            page.unlink()  # of an earlier run
     by_flag: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in evidence:
         by_flag[row["flag_id"]].append(row)
@@ -93,7 +102,7 @@ def flag_case_table(
     """Judge the cost growth of a case table and write flags, units, evidence, rejected rows and cards into `folder`.
 
     `period` is a year or the last month (YYYY-MM) of twelve; by default the last year, if the table ends with its December,
-    else the twelve months up to its last. Raises CaseTableError, and ValueError for a period that is none.
+    else the twelve months up to its last. Raises CaseTableError.
     """
     from models.cost_growth import flag_cost_growth  # noqa: PLC0415  (scikit-learn takes 3 s)
 
@@ -102,13 +111,15 @@ def flag_case_table(
         say("读取病例")
         table = read_case_table(connection, path, columns)
         period = period or default_period(table.last_month)
+        if not PERIOD.fullmatch(period):
+            raise CaseTableError(f"期间“{period}”应为年度 YYYY，或 12 个月的最后一月 YYYY-MM")
         say(f"判别 {period}")
         result = flag_cost_growth(read_frame(connection), period)
         say("汇集证据")
         evidence = gather_evidence(connection, result.flags, result.units)
         rejected = connection.execute("from rejected_case order by all").df()
         names = connection.execute(
-            "select institution_code, any_value(institution_name) from cost_case group by all"
+            "select institution_code, max(institution_name) from cost_case group by all"
         ).fetchall()
     for name, found in (
         ("flag", result.flags),
@@ -120,6 +131,8 @@ def flag_case_table(
     context = CardContext(
         names={("institution", code): name for code, name in names},
         source=f"依据 {path.name}，{table.used_count:,} 例；期间 {period}",
+        can_answer=False,
+        data_remedy="原表有误：更正后重新运行",
         case_note="病例标识照原表列出，请按内部资料保管。",
     )
     flags = result.flags.astype(object).where(result.flags.notna(), None)
@@ -128,7 +141,7 @@ def flag_case_table(
         table=table,
         period=period,
         reason=result.reason,
-        tier_counts=result.flags["tier"].value_counts().to_dict(),
+        tier_counts=result.flags.loc[result.flags["unit_level"] == "mdc", "tier"].value_counts().to_dict(),
         rejected_count=int(rejected["source_row"].nunique()),
         folder=folder,
     )

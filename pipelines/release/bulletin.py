@@ -547,12 +547,14 @@ def _costs(figures: Figures, year: str) -> dict[str, Any]:
                 segments.append((name, measure.value, f"{measure.value:,.0f}元 {share}", colour))
         bars.append((f"{other}年", segments))
         notes.append(f"次均 {total.value:,.0f} 元")
-    flags = figures.flags()
+    every = figures.flags()
+    flags = [flag for flag in every if flag["unit_level"] == "mdc"]
     return {
         "chart": Markup(chart.stacked_bars(bars, notes, "次均住院费用构成")) if bars else "",
         "growth": _growth(figures, year),
         "outpatient": _outpatient(figures, year),
         "flag_count": len(flags),
+        "detail_count": len(every) - len(flags),
         "answered_count": sum(flag["answer"] is not None for flag in flags),
         "suppressed_count": sum(flag["is_suppressed"] for flag in flags),
         "index": f"{CARDS}/index.html",

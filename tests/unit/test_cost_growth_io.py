@@ -190,7 +190,7 @@ def test_a_year_that_cannot_be_judged_says_why(tmp_path):
     settings = build(tmp_path, 2018, 2019)
     change(settings, "update marts.fct_case set grouping_status = 'ungrouped' where period_year = '2019'")
     summary = flag_periods(settings)
-    assert set(summary.reasons) == {"2019"} and "no cases of 2019-01" in summary.reasons["2019"]
+    assert set(summary.reasons) == {"2019"} and "2019-01 至 2019-12 没有病例" in summary.reasons["2019"]
     assert summary.tier_counts == {} and written(settings).num_rows == 0
 
 

@@ -1,6 +1,7 @@
 """The card of a flag: what it says in words, and that nothing in it is markup, a link outside or a broken number."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,6 +10,7 @@ from pipelines.evidence.card import CHECKS, CLEARS, CardContext, previous_period
 from pipelines.evidence.report import default_period
 
 FLAG = {
+    "unit_level": "mdc",
     "flag_id": "0123456789abcdef", "institution_code": "H1", "mdc_code": "E", "adrg_code": None, "period": "2019",
     "channel": "drug", "tier": "red", "growth": 0.25, "growth_low": 0.1, "growth_high": 0.4, "excess_yuan": 123456.78,
     "false_discovery_rate": 0.07, "case_count": 100, "previous_case_count": 90,
@@ -81,7 +83,7 @@ def test_every_channel_has_words(channel):
     flag = {**FLAG, "channel": channel}
     page = text(render_card(flag, ROWS, CONTEXT))
     component = channel.removesuffix("_slope")
-    assert all(line in page for line in (*CHECKS[component], *CLEARS[component]))
+    assert all(line in page for line in (*CHECKS[component], *CLEARS[component], CONTEXT.data_remedy))
     assert "None" not in page and "nan" not in page
     assert ("个百分点" in page) == (channel == "coding") and ("逐月上升" in page) == channel.endswith(
         "_slope"
@@ -100,6 +102,23 @@ def test_the_answer_of_a_reviewer_stands_on_the_card_and_in_the_list():
     }  # fmt: skip
     assert "复核答复：已说明（张，至2020-12）：新技术" in text(render_card(flag, ROWS, CONTEXT))
     assert "已说明（张，至2020-12）：新技术" in text(render_index([flag], CONTEXT))
+
+
+def test_grey_says_why_it_is_no_more_and_promises_no_certainty():
+    page = text(render_card({**FLAG, "tier": "grey"}, ROWS, CONTEXT))
+    assert "灰色的原因可能是" in page and "其余确有变化" not in page
+
+
+def test_a_card_of_a_case_table_asks_for_no_answer():
+    page = text(render_card(FLAG, ROWS, replace(CONTEXT, can_answer=False, data_remedy="更正后重新运行")))
+    assert "drgq flag" not in page and "更正后重新运行" in page
+
+
+def test_the_list_counts_leads_and_details_apart():
+    page = text(
+        render_index([FLAG, {**FLAG, "flag_id": "d", "unit_level": "adrg", "adrg_code": "ES2"}], CONTEXT)
+    )
+    assert "1 条（机构 × MDC），另列其中的 ADRG 1 条" in page
 
 
 def test_the_list_is_ordered_by_gravity_and_money():

@@ -108,3 +108,32 @@ def test_an_unusable_table_is_refused_in_a_sentence(tmp_path, content, told):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(CaseTableError, match="不存在"):
         read(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize(
+    "text, month",
+    [
+        ("2019-10-05", 10), ("2019/10/5", 10), ("2019-12-1", 12), ("2019年10月5日", 10), ("2019年3月", 3),
+        ("2019/12/5 10:30", 12), ("20191005", 10), ("2019-1", 1), ("201911", 11), ("2019", 12),
+    ],
+)  # fmt: skip
+def test_dates_as_people_write_them(tmp_path, text, month):
+    _, cases, rejected = read(write(tmp_path, [HEADER, f"甲,ES21,{text},1,1,1,1"]))
+    assert not rejected and cases[0]["discharge_month"] == 2019 * 12 + month - 1
+
+
+@pytest.mark.parametrize("text", ["2019-13-01", "2019/0/5", "19-10-05", "10/5/2019", "201900", "二〇一九年"])
+def test_what_is_no_date_is_rejected(tmp_path, text):
+    _, _, rejected = read(write(tmp_path, [HEADER, GOOD[0], f"甲,ES21,{text},1,1,1,1"]))
+    assert [(row, field) for row, field, *_ in rejected] == [(3, "period")]
+
+
+def test_an_identity_number_in_place_of_an_amount_is_rejected(tmp_path):
+    _, cases, rejected = read(write(tmp_path, [HEADER, GOOD[0], "甲,ES21,2019-01,110105194912310021,1,1,1"]))
+    assert len(cases) == 1 and {(row, field) for row, field, *_ in rejected} == {(3, "total_fee_yuan")}
+
+
+def test_an_empty_level_is_unknown_and_no_level_of_its_own(tmp_path):
+    header = HEADER + ",机构级别"
+    _, cases, _ = read(write(tmp_path, [header, GOOD[0] + ",3", GOOD[0] + ","]))
+    assert {case["institution_level"] for case in cases} == {"3", None}

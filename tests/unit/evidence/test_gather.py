@@ -107,6 +107,30 @@ def test_peers_are_those_of_the_circle_and_the_unit_stands_first(connection):
     assert sorted(missing["institution_code"]) == ["H1", "H2"], "no ADRG is no ADRG, however it is written"
 
 
+@pytest.mark.parametrize(
+    "circle, codes",
+    [
+        ("level_adrg", ["H1", "H2"]),
+        ("adrg", ["H1", "H2", "H3"]),
+        ("mdc", ["H1", "H2", "H3", "H4"]),
+        ("city", ["H1", "H2", "H3", "H4", "H5"]),
+    ],
+)
+def test_peers_of_an_adrg_are_those_of_its_circle(circle, codes):
+    flags, units = frames(adrg_code="ES2")
+    own, other = units.iloc[0].to_dict(), units.iloc[1].to_dict()
+    units = pd.DataFrame(
+        [
+            own,
+            other,
+            {**other, "institution_code": "H3", "institution_level": "2"},
+            {**other, "institution_code": "H4", "adrg_code": "ES3"},
+            {**other, "institution_code": "H5", "mdc_code": "F", "adrg_code": "FR2"},
+        ]
+    ).assign(peer_group=circle)
+    assert sorted(find_peers(flags, units)["institution_code"]) == codes
+
+
 def test_months_show_the_level_against_the_window_before(connection):
     connection.execute("update cost_case set discharge_month = $m where discharge_month >= $m", {"m": AFTER})
     found = rows(connection, "month")
@@ -139,14 +163,18 @@ def test_a_group_with_few_cases_of_its_own_is_measured_by_the_city(connection):
 
 def test_coding_shows_shares_and_the_cheapest_severe_cases(connection):
     connection.execute(
-        "update cost_case set complication_level = 2 where drg_code = 'ES21' and institution_code = 'H1' "
+        "update cost_case set complication_level = 2, total_fee_yuan = case when case_id = 'c010' then 501 else 480 end "
+        "where drg_code = 'ES21' and institution_code = 'H1' "
         "and discharge_month >= $m and case_id < 'c016'",
         {"m": AFTER},
     )
     first = rows(connection, "severity", channel="coding")[0]
     assert (first["item_code"], first["previous_value"], first["value"]) == ("ES2", 0, Decimal("0.6"))
     severe = rows(connection, "severe_case", channel="coding")
-    assert len(severe) == 6 and {row["previous_value"] for row in severe} == {500}
+    assert {row["item_code"] for row in severe} == {f"c{number:03d}" for number in range(11, 16)}, (
+        "c010 costs more"
+    )
+    assert {row["previous_value"] for row in severe} == {500}
     assert not rows(connection, "drg", channel="coding")
 
 

@@ -17,7 +17,7 @@ from models.cost_growth import (
     compare_expectations,
     flag_cost_growth,
 )
-from models.cost_growth.flag import FLAG_COLUMNS, UNIT_COLUMNS, make_flag_id, subordinate_flags
+from models.cost_growth.flag import FLAG_COLUMNS, UNIT_COLUMNS, judge_tiers, make_flag_id, subordinate_flags
 from tests.evaluation.scoring import DETECTOR, score_city
 from tests.evaluation.summary import summarise
 from tests.evaluation.worlds import PERIOD, WORLDS, build_world
@@ -136,6 +136,60 @@ def test_a_flag_of_an_adrg_is_the_detail_of_one_of_its_mdc():
     assert subordinate_flags(of_mdc.iloc[:0], of_adrg)[1]["tier"].eq("grey").all()
 
 
+def trending_city(before, after):
+    """Fourteen institutions × three MDC, two windows; the drugs of one unit follow `before` and `after` by month."""
+    rng = np.random.default_rng(5)
+    month = np.tile(np.arange(24), 12)
+    units = [(f"H{number:02d}", mdc) for number in range(14) for mdc in "ABC"]
+    frames = []
+    for institution, mdc in units:
+        drug = np.exp(rng.normal(7.5, 0.12, month.size))
+        if (institution, mdc) == ("H00", "A"):
+            drug *= np.concatenate([before, after])[month]
+        rest = np.exp(rng.normal(7, 0.12, (3, month.size)))
+        fees = dict(
+            zip(("consumable_fee_yuan", "examination_fee_yuan", "service_fee_yuan"), rest, strict=True)
+        )
+        codes = {
+            "institution_code": institution,
+            "mdc_code": mdc,
+            "adrg_code": f"{mdc}S2",
+            "drg_code": f"{mdc}S25",
+        }
+        patient = {"age_years": 50.0, "is_female": 0.0, "is_emergency": 0.0, "diagnosis_count": 2.0}
+        known = {
+            "complication_level": 0.0,
+            "relative_weight": 1.0,
+            "department_code": None,
+            "institution_level": "3",
+        }
+        total = drug + rest.sum(axis=0)
+        frames.append(
+            pd.DataFrame(
+                {**fees, "drug_fee_yuan": drug, "total_fee_yuan": total, "discharge_month": 2018 * 12 + month}
+            ).assign(**codes, **patient, **known)
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_a_flat_year_after_a_falling_one_is_no_rise_within_the_year():
+    flat, falling, rising = np.ones(12), np.linspace(1.5, 0.5, 12), np.linspace(0.5, 1.5, 12)
+    assert flag_cost_growth(trending_city(falling, flat), PERIOD).flags.empty
+    found = flag_cost_growth(trending_city(flat, rising), PERIOD).flags
+    lead = found[found["unit_level"] == "mdc"].iloc[0]
+    assert (lead["institution_code"], lead["mdc_code"], lead["channel"]) == ("H00", "A", "drug_slope")
+    assert lead["tier"] == "red"
+
+
+def test_what_the_falls_refuse_at_a_laxer_rate_is_refused_at_a_stricter_one():
+    rng = np.random.default_rng(3)
+    scores = np.concatenate([rng.normal(0, 0.9, 200), np.full(8, 6.0), [-6.2, -6.1, -6.3]])
+    verdicts = judge_tiers(scores, np.full(scores.size, 10), CostGrowthParameters())
+    assert verdicts["amber"].is_refused and not verdicts["red"].is_flagged.any()
+    without = judge_tiers(scores[:-3], np.full(scores.size - 3, 10), CostGrowthParameters())
+    assert without["red"].is_flagged.sum() == 8
+
+
 def test_flag_id_is_stable():
     assert make_flag_id(("330106201", None, "F", None), "2020", "drug") == "2352b7f86f768879"
 
@@ -169,15 +223,18 @@ def test_token_charges_to_everybody_move_nothing(planted_world):
 @pytest.mark.parametrize(
     ("keep", "reason"),
     [
-        (lambda cases: cases.iloc[:0], "no cases"),
-        (lambda cases: cases[cases["year"] == 2018], "no cases of 2019-01 to 2019-12"),
-        (lambda cases: cases[cases["year"] == 2019], "no cases of 2018-01 to 2018-12"),
-        (lambda cases: cases.assign(discharge_month=cases["discharge_month"] - 36), "no cases of 2018-01"),
-        (lambda cases: cases.assign(mdc_code=None), "no case has"),
-        (lambda cases: cases.groupby(["institution_code", "year"]).head(20), "30 cases"),
+        (lambda cases: cases.iloc[:0], "没有病例"),
+        (lambda cases: cases[cases["year"] == 2018], "2019-01 至 2019-12 没有病例"),
+        (lambda cases: cases[cases["year"] == 2019], "2018-01 至 2018-12 没有病例"),
+        (
+            lambda cases: cases.assign(discharge_month=cases["discharge_month"] - 36),
+            "2018-01 至 2019-12 没有病例",
+        ),
+        (lambda cases: cases.assign(mdc_code=None), "没有同时具备"),
+        (lambda cases: cases.groupby(["institution_code", "year"]).head(20), "30 例"),
         (
             lambda cases: cases[cases["institution_code"] == "330100001"][lambda own: own["mdc_code"] == "B"],
-            "peers",
+            "可比机构",
         ),
     ],
 )
