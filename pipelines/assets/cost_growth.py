@@ -56,7 +56,11 @@ def build_cost_growth_assets(settings: Settings, progress: Progress) -> list[dg.
 
     @dg.asset(
         key=["lake", "cost_growth"],
-        deps=[dg.AssetKey(["fct_case"]), dg.AssetKey(["dim_institution"])],
+        deps=[
+            dg.AssetKey(["fct_case"]),
+            dg.AssetKey(["fct_case_grouping"]),
+            dg.AssetKey(["dim_institution"]),
+        ],
         group_name="cost_growth",
         kinds={"sklearn", "parquet"},
         owners=OWNERS["warehouse"],

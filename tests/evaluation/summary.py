@@ -165,7 +165,11 @@ def judge(summary: Summary) -> list[Gate]:
         )
     else:
         count = summary.per_city["amber"][0]
-        hold(f"flags a city-year ≤ {LARGEST_QUIET_COUNT:g}", f"{count:.2f}", count <= LARGEST_QUIET_COUNT)
+        hold(
+            f"red and amber a city-year ≤ {LARGEST_QUIET_COUNT:g}",
+            f"{count:.2f}",
+            count <= LARGEST_QUIET_COUNT,
+        )
     covered = summary.coverage[0]
     low, high = COVERAGE
     is_met = None if math.isnan(covered) else low <= covered <= high
