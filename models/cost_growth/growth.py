@@ -29,7 +29,7 @@ class Change:
 
     `fee_yuan` = what the used cases of the judged window paid; `own` = change against own history, `sampling`
     = the variance that chance among cases gives it, both in the channel's unit; `status` is judged where both
-    are known.
+    are known. `limit`, of a trend alone, is what the judged window itself rose.
     """
 
     case_count: np.ndarray
@@ -38,6 +38,7 @@ class Change:
     own: np.ndarray
     sampling: np.ndarray
     status: np.ndarray
+    limit: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -169,11 +170,10 @@ def measure_trend(
     safe = np.where(spread > 0, spread, 1.0)
     slope = covered.reshape(-1, 2) / safe
     months = MONTH_COUNT - 1
-    # After a window that fell, a flat one is no rise (nor the reverse): no more than the judged window's own trend.
-    change = slope[:, 1] - slope[:, 0]
-    own = months * np.clip(slope[:, 1], np.minimum(change, 0), np.maximum(change, 0))
+    own = months * (slope[:, 1] - slope[:, 0])
     sampling = months**2 * variance * (1 / safe).sum(axis=1)
-    return _make_change(cases, units, residuals, unit_count, own, sampling, has_trend, parameters)
+    change = _make_change(cases, units, residuals, unit_count, own, sampling, has_trend, parameters)
+    return replace(change, limit=np.where(change.status == JUDGED, months * slope[:, 1], np.nan))
 
 
 def judge_change(
@@ -188,6 +188,11 @@ def judge_change(
     deviation = np.sqrt(change.sampling + peer_variance + overdispersion)
     z = np.divide(growth, deviation, out=np.full(units.count, np.nan), where=deviation > 0)
     scale = _null_scale(z[is_judged], parameters.minimum_tail_unit_count)
+    if change.limit is not None:
+        # After a window that fell, a flat one is no rise. Falls stay as they are: they show what chance does.
+        limit = change.limit - _peer_medians(units, change.limit, is_judged, circle)
+        growth = np.where(growth > 0, np.clip(limit, 0, growth), growth)
+        z = np.divide(growth, deviation, out=np.full(units.count, np.nan), where=deviation > 0)
     harmonic = 1 / (1 / np.maximum(change.case_count, 1) + 1 / np.maximum(change.previous_case_count, 1))
     return UnitGrowth(
         channel=channel,
@@ -195,7 +200,7 @@ def judge_change(
         previous_case_count=change.previous_case_count,
         fee_yuan=change.fee_yuan,
         status=change.status,
-        own=change.own,
+        own=growth + peer,
         peer=peer,
         peer_group=np.array(["", *units.circles], dtype=object)[circle + 1],
         peer_count=peer_count,

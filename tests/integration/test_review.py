@@ -254,7 +254,8 @@ def home(demo_home: Path, tmp_path: Path) -> Path:
     for name in ("marts.duckdb", "release.json"):
         shutil.copyfile(release / name, made / name)
     (tmp_path / "releases" / "current").symlink_to(release.name)
-    (tmp_path / "lake").symlink_to(demo_home / "lake")
+    for name in ("lake", "drift"):
+        (tmp_path / name).symlink_to(demo_home / name)
     return tmp_path
 
 
