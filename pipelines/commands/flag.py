@@ -68,7 +68,7 @@ def list_flags(home: HomeOption = None) -> None:
     except FlagReviewError as error:
         raise refusal(error, 3 if isinstance(error, NoFlagsError) else 2) from error
     details = sum(flag["unit_level"] == "adrg" for flag in flags)
-    console.print(f"费用增长线索 {len(flags) - details} 条，另列其中的 ADRG {details} 条（供复核，非结论）")
+    console.print(f"费用增长线索 {len(flags) - details} 条，另列 ADRG {details} 条（供复核，非结论）")
     for flag in flags:
         excess = wording.count(None if flag["excess_yuan"] is None else round(flag["excess_yuan"]))
         parts = (

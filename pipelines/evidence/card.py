@@ -147,8 +147,14 @@ def render_card(flag: Mapping[str, Any], evidence: Iterable[Mapping[str, Any]], 
 
 
 def render_index(flags: Iterable[Mapping[str, Any]], context: CardContext) -> str:
-    """Render the list of flags, gravest first, each with a link to its card."""
+    """Render the list of flags, gravest first, an MDC's ADRGs below it, each with a link to its card."""
     order = {tier: number for number, tier in enumerate(TIER_MEANINGS)}
+    ranked = sorted(
+        flags, key=lambda flag: (order[flag["tier"]], -float(flag["excess_yuan"] or 0), flag["flag_id"])
+    )
+    leads = [_lead(flag) for flag in ranked if flag["unit_level"] != "adrg"]
+    place = {lead: number for number, lead in reversed(list(enumerate(leads)))}
+    ranked.sort(key=lambda flag: (place.get(_lead(flag), len(leads)), flag["unit_level"] == "adrg"))
     rows = [
         {
             "flag": flag,
@@ -163,23 +169,25 @@ def render_index(flags: Iterable[Mapping[str, Any]], context: CardContext) -> st
             if flag["false_discovery_rate"] >= 0.005
             else "不到 1%",
             "answer": wording.answer_text(flag),
-            "is_detail": flag["unit_level"] == "adrg",
+            "is_detail": flag["unit_level"] == "adrg" and _lead(flag) in place,
         }
-        for flag in sorted(
-            flags, key=lambda flag: (order[flag["tier"]], -float(flag["excess_yuan"] or 0), flag["flag_id"])
-        )
+        for flag in ranked
     ]
-    detail_count = sum(row["is_detail"] for row in rows)
+    detail_count = len(rows) - len(leads)
     return (
         _environment()
         .get_template("index.html.j2")
-        .render(**_shared(context), rows=rows, lead_count=len(rows) - detail_count, detail_count=detail_count)
+        .render(**_shared(context), rows=rows, lead_count=len(leads), detail_count=detail_count)
     )
 
 
 def component_of(channel: str) -> str:
     """The component that a channel is about: drug for drug and drug_slope."""
     return channel.removesuffix("_slope")
+
+
+def _lead(flag: Mapping[str, Any]) -> tuple[str, str, str]:
+    return flag["institution_code"], flag["mdc_code"], flag["period"]
 
 
 def interval_text(flag: Mapping[str, Any]) -> str:

@@ -118,14 +118,26 @@ def test_the_list_counts_leads_and_details_apart():
     page = text(
         render_index([FLAG, {**FLAG, "flag_id": "d", "unit_level": "adrg", "adrg_code": "ES2"}], CONTEXT)
     )
-    assert "1 条（机构 × MDC），另列其中的 ADRG 1 条" in page
+    assert "1 条（机构 × MDC），另列 ADRG 1 条" in page
+
+
+def test_an_adrg_stands_below_its_mdc():
+    flags = [
+        {**FLAG, "flag_id": "a", "unit_level": "adrg", "adrg_code": "ES2", "excess_yuan": 9e9},
+        {**FLAG, "flag_id": "b", "mdc_code": "F", "excess_yuan": 9e8},
+        {**FLAG, "flag_id": "c"},
+        {**FLAG, "flag_id": "d", "unit_level": "adrg", "mdc_code": "K", "adrg_code": "KS1", "tier": "grey"},
+    ]
+    page = render_index(flags, CONTEXT)
+    assert re.findall(r'href="(\w)\.html"', page) == ["b", "c", "a", "d"]
+    assert page.count("其中") == 1, "an ADRG alone is part of nothing"
 
 
 def test_the_list_is_ordered_by_gravity_and_money():
     flags = [
-        {**FLAG, "flag_id": "a", "tier": "grey", "excess_yuan": 9e9},
-        {**FLAG, "flag_id": "b", "excess_yuan": 1.0},
-        {**FLAG, "flag_id": "c", "excess_yuan": 2.0, "false_discovery_rate": 0.0001},
+        {**FLAG, "flag_id": "a", "mdc_code": "A", "tier": "grey", "excess_yuan": 9e9},
+        {**FLAG, "flag_id": "b", "mdc_code": "B", "excess_yuan": 1.0},
+        {**FLAG, "flag_id": "c", "mdc_code": "C", "excess_yuan": 2.0, "false_discovery_rate": 0.0001},
     ]
     page = render_index(flags, CONTEXT)
     assert re.findall(r'href="(\w)\.html"', page) == ["c", "b", "a"] and "不到 1%" in page
